@@ -1,0 +1,75 @@
+PYTHON ?= python3
+DB ?= sqlite
+UNIT ?= .venv-unit
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: demo test unit check floor services test-services clean
+
+# $(call install,ARGUMENTS): the environment of the folder that $@ is in. The
+# lock is for two `make` at once; where there is no flock, run one at a time.
+lock = $(if $(shell command -v flock),flock $(@D).lock)
+install = $(lock) sh -ec 'test $@ -nt pyproject.toml && exit; \
+	$(PYTHON) -m venv --clear $(@D); \
+	$(@D)/bin/python -m pip install -qq -U "pip>=25.1"; \
+	$(@D)/bin/python -m pip install -qq -e $(1); \
+	touch $@'
+
+.venv/ready: pyproject.toml
+	@$(call install,. --group test --group lint)
+
+$(UNIT)/ready: pyproject.toml
+	@$(call install,. --group unit)
+
+.venv-floor/ready: pyproject.toml
+	@$(call install,.[sqlite] --group unit peewee==4.3.0 aiosqlite==0.22.1)
+
+.venv-demo-sqlite/ready: pyproject.toml
+	@$(call install,.[sqlite])
+
+.venv-demo-postgres/ready: pyproject.toml
+	@$(call install,.[postgresql] --group servers)
+
+.venv-demo-mysql/ready: pyproject.toml
+	@$(call install,.[mysql])
+
+demo: .venv-demo-$(DB)/ready
+	@.venv-demo-$(DB)/bin/python examples/demo.py $(DB)
+
+test: .venv/ready
+	@.venv/bin/python -m pytest -q tests/unit tests/integration
+
+# No driver is installed here. The last two lines: the core is covered by the
+# unit tests, and each of its modules by the test module of the same name alone.
+unit: export COVERAGE_FILE = $(UNIT)/coverage
+unit: $(UNIT)/ready
+	@$(UNIT)/bin/python -m coverage run -m pytest -q -p tests.unit.own_module tests/unit
+	@$(UNIT)/bin/python -m coverage report --include 'peewee_async/core/*' --fail-under 100
+	@$(UNIT)/bin/python -m tests.unit.own_module
+
+check: .venv/ready
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/ruff check --quiet
+	@.venv/bin/mypy --no-error-summary
+	@.venv/bin/codespell
+
+floor: .venv-floor/ready
+	@.venv-floor/bin/python -m pytest -q tests/unit
+	@PEEWEE_ASYNC_REQUIRE=sqlite .venv-floor/bin/python -m pytest -q tests/integration
+
+services:
+	@docker compose up --quiet-pull -d --wait
+
+# $(call against,PORT): the accounts and ports of docker-compose.yml.
+against = PEEWEE_ASYNC_REQUIRE=postgres,mysql,sqlite \
+	PEEWEE_ASYNC_POSTGRES_URL=postgresql://tester:tester@127.0.0.1:15432/tests \
+	PEEWEE_ASYNC_MYSQL_URL=mysql://root:tester@127.0.0.1:$(1)/tests \
+	.venv/bin/python -m pytest -q tests/integration
+
+test-services: services .venv/ready
+	@echo "with MySQL"; $(call against,13306)
+	@echo "with MariaDB"; $(call against,13307)
+
+clean:
+	@rm -rf .venv* .pytest_cache .hypothesis .mypy_cache .ruff_cache .coverage* build dist
+	@find . -name __pycache__ -prune -exec rm -rf {} +

