@@ -1,0 +1,34 @@
+"""Asynchronous interface to the peewee ORM."""
+
+from peewee_async.database import AioDatabase
+from peewee_async.databases import (
+    MySQLDatabase,
+    PooledMySQLDatabase,
+    PooledPostgresqlDatabase,
+    PooledPostgresqlExtDatabase,
+    PooledSqliteDatabase,
+    PostgresqlDatabase,
+    PostgresqlExtDatabase,
+    SqliteDatabase,
+)
+from peewee_async.guard import SyncNotAllowed
+from peewee_async.manager import Manager, NoDatabase
+from peewee_async.model import AioModel
+
+__version__ = "2.0.0a1"
+
+__all__ = [
+    "AioDatabase",
+    "AioModel",
+    "Manager",
+    "MySQLDatabase",
+    "NoDatabase",
+    "PooledMySQLDatabase",
+    "PooledPostgresqlDatabase",
+    "PooledPostgresqlExtDatabase",
+    "PooledSqliteDatabase",
+    "PostgresqlDatabase",
+    "PostgresqlExtDatabase",
+    "SqliteDatabase",
+    "SyncNotAllowed",
+]

@@ -1,0 +1,1 @@
+"""The query execution core: pure code that never waits and never connects."""

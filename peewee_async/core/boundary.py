@@ -1,0 +1,43 @@
+"""The values that cross between the core and whoever talks to a server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, NamedTuple
+
+
+class Statement(NamedTuple):
+    """One SQL statement to be sent.
+
+    sql: the text, with the placeholders of the database's driver.
+    params: the values for them, in order.
+    limit: the number of rows that are wanted at most; None for all of them.
+    """
+
+    sql: str
+    params: tuple[Any, ...] = ()
+    limit: int | None = None
+
+
+class Reply(NamedTuple):
+    """What a server answered to one statement.
+
+    rows: the rows, as tuples of what the driver made of the values.
+    columns: the names of the columns; None if the statement gives no rows.
+    rowcount: the number of rows that were written, as PEP 249 has it.
+    lastrowid: the key made for an inserted row, where the driver tells it.
+    """
+
+    rows: Sequence[tuple[Any, ...]] = ()
+    columns: tuple[str, ...] | None = None
+    rowcount: int = -1
+    lastrowid: int | None = None
+
+
+class Status(Enum):
+    """How a connection stands with the transaction on its server."""
+
+    IDLE = "idle"
+    OPEN = "in a transaction"
+    ABORTED = "in a transaction that can only be rolled back"

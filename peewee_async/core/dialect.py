@@ -1,0 +1,219 @@
+"""The facts of one database that statements depend on; holds no connection."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, NamedTuple
+
+import peewee
+
+from peewee_async.core.boundary import Statement
+
+ISOLATION_LEVELS = (
+    "READ UNCOMMITTED",
+    "READ COMMITTED",
+    "REPEATABLE READ",
+    "SERIALIZABLE",
+)
+LOCK_TYPES = ("DEFERRED", "IMMEDIATE", "EXCLUSIVE")
+
+
+class Family(Enum):
+    """The kinds of database that speak one SQL between them."""
+
+    POSTGRES = "PostgreSQL"
+    MYSQL = "MySQL"
+    SQLITE = "SQLite"
+
+
+class TransactionOptions(NamedTuple):
+    """How a transaction is to begin; None leaves a thing to the server.
+
+    isolation_level: one of `ISOLATION_LEVELS`, in any case of letters; SQLite has none.
+    read_only: True or False; for SQLite a promise that nobody checks.
+    deferrable: True or False (PostgreSQL).
+    lock_type: one of `LOCK_TYPES` (SQLite); IMMEDIATE unless the database has another
+        one or the transaction is read-only.
+    """
+
+    isolation_level: str | None = None
+    read_only: bool | None = None
+    deferrable: bool | None = None
+    lock_type: str | None = None
+
+
+PLAIN = TransactionOptions()
+
+
+def unwrap(database: Any) -> Any:
+    """Give the database behind a `Proxy`; None for one that stands for nothing yet."""
+    while isinstance(database, peewee.Proxy):
+        database = database.obj
+    return database
+
+
+def family_of(database: Any) -> Family:
+    """Tell which family a peewee database belongs to."""
+    if isinstance(database, peewee.PostgresqlDatabase):
+        return Family.POSTGRES
+    if isinstance(database, peewee.MySQLDatabase):
+        return Family.MYSQL
+    if isinstance(database, peewee.SqliteDatabase):
+        return Family.SQLITE
+    raise peewee.ImproperlyConfigured(
+        f"{type(database).__name__} is no PostgreSQL, MySQL or SQLite database of "
+        "peewee: use one of the database classes of peewee_async."
+    )
+
+
+class Dialect:
+    """Turns queries into SQL for one database, and knows its transaction commands."""
+
+    __slots__ = ("database", "family")
+
+    def __init__(self, database: peewee.Database) -> None:
+        self.database = database
+        self.family = family_of(database)
+
+    @property
+    def returning(self) -> bool:
+        """Whether an INSERT can give back the keys that it made."""
+        return bool(self.database.returning_clause)
+
+    def compile(self, query: Any) -> tuple[str, tuple[Any, ...]]:
+        """Give the SQL and the parameters of a peewee query for this database.
+
+        Raises peewee.InterfaceError for a query that is bound to a database of
+        another family.
+        """
+        self.require_family(query)
+        context = self.database.get_sql_context()
+        if isinstance(query, peewee.NoopModelSelect):
+            # It renders itself through its model's database, which may be none.
+            self.database.get_noop_select(context)
+        else:
+            context.sql(query)
+        sql, params = context.query()
+        return sql, tuple(params)
+
+    def require_family(self, query: Any) -> None:
+        """Raise peewee.InterfaceError if a query is bound to another family."""
+        bound = unwrap(getattr(query, "_database", None))
+        if bound is None or bound is self.database:
+            return
+        family = family_of(bound)
+        if family is not self.family:
+            raise peewee.InterfaceError(
+                f"This query is bound to a {family.value} database and cannot run on "
+                f"{self.family.value}: build it from a model of that family."
+            )
+
+    def quote(self, name: str) -> str:
+        """Quote an identifier so that it can carry no SQL of its own."""
+        if not name or "\0" in name:
+            raise ValueError(f"{name!r} cannot be the name of a savepoint.")
+        opening, closing = self.database.quote[0], self.database.quote[1]
+        if self.database.param == "%s":
+            name = name.replace("%", "%%")
+        return opening + name.replace(closing, closing * 2) + closing
+
+    def is_duplicate(self, error: Exception) -> bool:
+        """Tell whether a database error says that a unique value is taken.
+
+        By what the driver's error carries: SQLSTATE 23505 of PostgreSQL, error 1062
+        of MySQL, the extended result codes of SQLite.
+        """
+        cause: Any = getattr(error, "orig", error)
+        if self.family is Family.POSTGRES:
+            return getattr(cause, "pgcode", None) == "23505"
+        if self.family is Family.MYSQL:
+            return bool(cause.args) and cause.args[0] == 1062
+        return getattr(cause, "sqlite_errorname", None) in (
+            "SQLITE_CONSTRAINT_UNIQUE",
+            "SQLITE_CONSTRAINT_PRIMARYKEY",
+            "SQLITE_CONSTRAINT_ROWID",
+        )
+
+    def begin(self, options: TransactionOptions = PLAIN) -> list[Statement]:
+        """Give the statements that begin a transaction.
+
+        Raises ValueError for an option that this database does not have, or a value
+        that it does not know.
+        """
+        commands = _BEGIN[self.family](self._with_defaults(options))
+        return [Statement(sql) for sql in commands]
+
+    def _with_defaults(self, options: TransactionOptions) -> TransactionOptions:
+        database: Any = self.database
+        if self.family is Family.POSTGRES and options.isolation_level is None:
+            level = database._isolation_level
+            name = database._adapter.isolation_level_str(level) if level else None
+            return options._replace(isolation_level=name)
+        if self.family is Family.SQLITE and options.lock_type is None:
+            return options._replace(lock_type=self._lock_type(options))
+        return options
+
+    def _lock_type(self, options: TransactionOptions) -> str:
+        # A transaction that reads first and writes later fails at once if another
+        # has written in between; one that locks first waits for its turn:
+        # https://sqlite.org/lang_transaction.html
+        default = "DEFERRED" if options.read_only else "IMMEDIATE"
+        # Before 4.5, peewee has no such option.
+        return getattr(self.database, "_lock_type", None) or default
+
+
+def _begin_postgres(options: TransactionOptions) -> list[str]:
+    _refuse(options, Family.POSTGRES, "lock_type")
+    command = "BEGIN" + _access(options)
+    if options.isolation_level is not None:
+        command += " ISOLATION LEVEL " + _level(options)
+    if options.deferrable is not None:
+        command += " DEFERRABLE" if options.deferrable else " NOT DEFERRABLE"
+    return [command]
+
+
+def _begin_mysql(options: TransactionOptions) -> list[str]:
+    _refuse(options, Family.MYSQL, "lock_type", "deferrable")
+    access = _access(options)
+    commands = ["START TRANSACTION" + access if access else "BEGIN"]
+    if options.isolation_level is not None:
+        # It holds for the next transaction only, and is no option of its BEGIN:
+        # https://dev.mysql.com/doc/refman/8.4/en/set-transaction.html
+        commands.insert(0, "SET TRANSACTION ISOLATION LEVEL " + _level(options))
+    return commands
+
+
+def _begin_sqlite(options: TransactionOptions) -> list[str]:
+    _refuse(options, Family.SQLITE, "isolation_level", "deferrable")
+    return ["BEGIN " + _one_of("lock_type", str(options.lock_type), LOCK_TYPES)]
+
+
+_BEGIN = {
+    Family.POSTGRES: _begin_postgres,
+    Family.MYSQL: _begin_mysql,
+    Family.SQLITE: _begin_sqlite,
+}
+
+
+def _refuse(options: TransactionOptions, family: Family, *names: str) -> None:
+    for name in names:
+        if getattr(options, name) is not None:
+            raise ValueError(f"{family.value} transactions have no {name}: leave it.")
+
+
+def _access(options: TransactionOptions) -> str:
+    if options.read_only is None:
+        return ""
+    return " READ ONLY" if options.read_only else " READ WRITE"
+
+
+def _level(options: TransactionOptions) -> str:
+    level = str(options.isolation_level).replace("_", " ")
+    return _one_of("isolation_level", level, ISOLATION_LEVELS)
+
+
+def _one_of(option: str, value: str, known: tuple[str, ...]) -> str:
+    word = value.upper()
+    if word not in known:
+        raise ValueError(f"{value!r} is no {option}: use one of {', '.join(known)}.")
+    return word

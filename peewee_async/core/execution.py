@@ -1,0 +1,139 @@
+"""What is to be done on a connection, and the machine that does it step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+from peewee_async.core.boundary import Reply, Statement
+
+T = TypeVar("T")
+
+Steps = Generator[Statement, Reply, T]
+
+
+class Plan(Generic[T]):
+    """One statement, and how its reply becomes the caller's value.
+
+    `value = yield from plan` inside steps sends the statement and reads the reply.
+    """
+
+    __slots__ = ("read", "statement")
+
+    def __init__(self, statement: Statement, read: Callable[[Reply], T]) -> None:
+        self.statement = statement
+        self.read = read
+
+    def __iter__(self) -> Steps[T]:
+        return self.read((yield self.statement))
+
+    def __repr__(self) -> str:
+        return f"<Plan {_short(self.statement.sql)!r}>"
+
+
+Work = Plan[T] | Steps[T]
+
+
+def finished(value: T) -> Steps[T]:
+    """Make steps that need no statement at all."""
+    return value
+    yield  # pragma: no cover - what makes this function a generator
+
+
+class State(Enum):
+    """Where an execution is."""
+
+    READY = "ready"
+    WAITING = "waiting"
+    DONE = "done"
+    FAILED = "failed"
+    ABORTED = "aborted"
+
+
+class Execution(Generic[T]):
+    """Runs steps, one statement at a time, for somebody who does the sending.
+
+    Call `start`; as long as a statement comes back, send it and call `feed` with the
+    reply or `fail` with the error. Then read `result`. `abort` may be called at any
+    time, and is a must when a reply will never come.
+
+    >>> from peewee_async.core.boundary import Reply, Statement
+    >>> plan = Plan(Statement("SELECT 1"), lambda reply: reply.rows[0][0])
+    >>> execution = Execution(plan)
+    >>> execution.start().sql
+    'SELECT 1'
+    >>> execution.feed(Reply(rows=[(1,)], columns=("1",)))
+    >>> execution.result
+    1
+    """
+
+    __slots__ = ("_error", "_sent", "_steps", "_value", "state")
+
+    def __init__(self, work: Work[T]) -> None:
+        self._steps: Steps[T] = iter(work)
+        self.state = State.READY
+        self._sent: Statement | None = None
+        self._value: T | None = None
+        self._error: BaseException | None = None
+
+    def start(self) -> Statement | None:
+        """Run up to the first statement; None says that there is none to send."""
+        self._require(State.READY, "start")
+        return self._advance(next, self._steps)
+
+    def feed(self, reply: Reply) -> Statement | None:
+        """Go on with the reply to the last statement; the next one, or None."""
+        self._require(State.WAITING, "feed")
+        return self._advance(self._steps.send, reply)
+
+    def fail(self, error: Exception) -> Statement | None:
+        """Go on with the error of the last statement; the next one, or None.
+
+        The error is one of peewee's; the steps may catch it. A cancellation is no
+        error: `abort` is for that.
+        """
+        self._require(State.WAITING, "fail")
+        return self._advance(self._steps.throw, error)
+
+    def abort(self) -> None:
+        """Give up: nothing more is sent. Does nothing once the execution has ended."""
+        if self.state is State.READY or self.state is State.WAITING:
+            self.state = State.ABORTED
+            self._steps.close()
+
+    @property
+    def result(self) -> T:
+        """The value that the steps returned; the error that they raised is raised."""
+        if self.state is State.FAILED and self._error is not None:
+            raise self._error
+        if self.state is not State.DONE:
+            raise RuntimeError(f"cannot read the result of {self!r}")
+        return self._value  # type: ignore[return-value]
+
+    def _advance(
+        self, go_on: Callable[[Any], Statement], argument: Any
+    ) -> Statement | None:
+        try:
+            self._sent = go_on(argument)
+        except StopIteration as stop:
+            self.state, self._value = State.DONE, stop.value
+            return None
+        except BaseException as error:
+            self.state, self._error = State.FAILED, error
+            return None
+        self.state = State.WAITING
+        return self._sent
+
+    def _require(self, state: State, verb: str) -> None:
+        if self.state is not state:
+            raise RuntimeError(f"cannot {verb} {self!r}")
+
+    def __repr__(self) -> str:
+        if self.state is State.WAITING and self._sent is not None:
+            return f"<Execution waiting for {_short(self._sent.sql)!r}>"
+        return f"<Execution {self.state.value}>"
+
+
+def _short(sql: str) -> str:
+    return sql if len(sql) <= 60 else sql[:57] + "..."

@@ -1,0 +1,255 @@
+"""What a program does with one object: create, save, update, delete, get or create.
+
+Each is the method of `peewee.Model` that it is named after, as steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import reduce
+from operator import and_, or_
+from typing import Any, TypeVar
+
+import peewee
+
+from peewee_async.core import plans
+from peewee_async.core.dialect import Dialect
+from peewee_async.core.execution import Plan, Steps, Work, finished
+from peewee_async.core.transactions import Transactions, atomic
+
+M = TypeVar("M", bound=peewee.Model)
+
+
+def create(dialect: Dialect, model: type[M], data: Mapping[str, Any]) -> Steps[M]:
+    """Make an object and insert it: `Model.create`."""
+    instance = model(**data)
+    yield from save(dialect, instance, force_insert=True)
+    return instance
+
+
+def save(
+    dialect: Dialect,
+    instance: Any,
+    force_insert: bool = False,
+    only: Iterable[Any] | None = None,
+) -> Steps[int | bool]:
+    """Insert or update an object: `Model.save`, to the letter of its rules.
+
+    The number of rows written; False if `only_save_dirty` finds nothing to write.
+    """
+    meta = instance._meta
+    data = dict(instance.__data__)
+    key = instance._pk if meta.primary_key is not False else None
+    if only is not None:
+        data = instance._prune_fields(data, only)
+    elif meta.only_save_dirty and not force_insert:
+        data = instance._prune_fields(data, instance.dirty_fields)
+        if not data:
+            instance._dirty.clear()
+            return False
+    instance._populate_unsaved_relations(data)
+    if meta.auto_increment and key is None:
+        data.pop(meta.primary_key.name, None)
+    if key is not None and not force_insert:
+        _drop_key(meta, data)
+        if not data:
+            raise ValueError("no data to save!")
+        rows = yield from _write(dialect, instance, data)
+    else:
+        rows = yield from _insert(dialect, instance, key, data)
+    instance._dirty -= set(data)
+    return rows
+
+
+def _insert(
+    dialect: Dialect, instance: Any, key: Any, data: Mapping[str, Any]
+) -> Steps[int]:
+    meta = instance._meta
+    made = yield from plans.insert(dialect, type(instance).insert(**data))
+    has_key = meta.primary_key is not False and made is not None
+    if has_key and (meta.auto_increment or key is None):
+        instance._pk = made
+        # The key is known to the database: it is nothing left to save.
+        instance._dirty.discard(meta.primary_key.name)
+    return 1
+
+
+def _write(dialect: Dialect, instance: Any, data: Mapping[str, Any]) -> Work[int]:
+    query = type(instance).update(**data).where(instance._pk_expr())
+    return plans.execute(dialect, query)
+
+
+def _drop_key(meta: Any, data: dict[str, Any]) -> None:
+    for field in meta.get_primary_keys():
+        data.pop(field.name, None)
+
+
+def update(
+    dialect: Dialect, instance: Any, only: Iterable[Any] | None = None
+) -> Steps[int]:
+    """Write an object's columns, or only those named; the number of rows written.
+
+    only: fields, or names of fields or columns.
+
+    Nothing is sent if there is nothing to write. Raises ValueError for a name that
+    the model does not have, and for an object without a primary key.
+    """
+    meta = instance._meta
+    names = None if only is None else {_field(meta, item).name for item in only}
+    if _has_no_key(instance):
+        raise ValueError(
+            f"This {type(instance).__name__} has no primary key, so there is no row "
+            "to update: use create() for a new object."
+        )
+    if names is None:
+        names = set(instance.__data__)
+        if meta.only_save_dirty:
+            names &= instance._dirty
+    data = {name: value for name, value in instance.__data__.items() if name in names}
+    instance._populate_unsaved_relations(data)
+    _drop_key(meta, data)
+    if not data:
+        return 0
+    rows = yield from _write(dialect, instance, data)
+    instance._dirty -= set(data)
+    return rows
+
+
+def _field(meta: Any, item: Any) -> Any:
+    name = item.name if isinstance(item, peewee.Field) else item
+    field = meta.combined.get(name) if isinstance(name, str) else None
+    if field is None or (isinstance(item, peewee.Field) and field is not item):
+        raise ValueError(f"{meta.model.__name__} has no field {name!r} to update.")
+    return field
+
+
+def _has_no_key(instance: Any) -> bool:
+    keys = instance._meta.get_primary_keys()
+    return not keys or any(getattr(instance, key.safe_name) is None for key in keys)
+
+
+def delete(
+    dialect: Dialect,
+    transactions: Transactions,
+    instance: Any,
+    recursive: bool = False,
+    delete_nullable: bool = False,
+) -> Work[int]:
+    """Delete an object, and with `recursive` what refers to it, in one transaction.
+
+    Nullable references are set to NULL, unless `delete_nullable` has their rows
+    deleted too: `Model.delete_instance`. The number of the object's own rows.
+    """
+    own = plans.execute(dialect, type(instance).delete().where(instance._pk_expr()))
+    if not recursive:
+        return own
+    tree = _delete_tree(dialect, instance, delete_nullable, own)
+    return atomic(transactions, tree)
+
+
+def _delete_tree(
+    dialect: Dialect, instance: Any, delete_nullable: bool, own: Work[int]
+) -> Steps[int]:
+    dependencies = instance.dependencies(exclude_null_children=not delete_nullable)
+    for condition, key in dependencies:
+        if key.null and not delete_nullable:
+            query = key.model.update(**{key.name: None}).where(condition)
+        else:
+            query = key.model.delete().where(condition)
+        yield from plans.execute(dialect, query)
+    return (yield from own)
+
+
+def get_or_create(
+    dialect: Dialect,
+    transactions: Transactions,
+    model: type[M],
+    lookup: Mapping[str, Any],
+    defaults: Mapping[str, Any] | None = None,
+) -> Steps[tuple[M, bool]]:
+    """Get the object that has these values, else create it: `Model.get_or_create`.
+
+    The object, and whether it was created. If somebody else creates it in between,
+    theirs is got.
+    """
+    table: Any = model
+    query = table.select()
+    for name, value in lookup.items():
+        query = query.where(getattr(table, name) == value)
+    existing: Plan[M] = plans.get(dialect, query)
+    try:
+        return (yield from existing), False
+    except table.DoesNotExist:
+        pass
+    new = create(dialect, model, {**lookup, **(defaults or {})})
+    try:
+        return (yield from atomic(transactions, new)), True
+    except peewee.IntegrityError as error:
+        try:
+            return (yield from existing), False
+        except table.DoesNotExist:
+            raise error from error.__cause__
+
+
+def create_or_get(
+    dialect: Dialect,
+    transactions: Transactions,
+    model: type[M],
+    data: Mapping[str, Any],
+) -> Steps[tuple[M, bool]]:
+    """Create an object; if its unique values are taken, get the one that has them.
+
+    The object, and whether it was created. The IntegrityError is raised again if it
+    is not about uniqueness, and unless exactly one row has a key, a unique field or
+    all fields of a unique index in common with the new object.
+    """
+    instance = model(**data)
+    new = _saved(dialect, instance)
+    try:
+        # A failed statement would spoil a transaction that is open.
+        made = yield from (atomic(transactions, new) if transactions.depth else new)
+    except peewee.IntegrityError as error:
+        found: list[M] = []
+        if dialect.is_duplicate(error):
+            found = yield from _same_keys(dialect, instance)
+        if len(found) != 1:
+            raise
+        return found[0], False
+    return made, True
+
+
+def _saved(dialect: Dialect, instance: M) -> Steps[M]:
+    yield from save(dialect, instance, force_insert=True)
+    return instance
+
+
+def _same_keys(dialect: Dialect, instance: M) -> Work[list[M]]:
+    conditions = [
+        reduce(and_, [field == instance.__data__[field.name] for field in fields])
+        for fields in _unique_fields(instance._meta)
+        if all(instance.__data__.get(field.name) is not None for field in fields)
+    ]
+    if not conditions:
+        return finished([])
+    query: Any = type(instance).select().where(reduce(or_, conditions)).limit(2)
+    return plans.select(dialect, query)
+
+
+def _unique_fields(meta: Any) -> Iterator[tuple[Any, ...]]:
+    if meta.primary_key is not False:
+        yield meta.get_primary_keys()
+    for field in meta.sorted_fields:
+        if field.unique:
+            yield (field,)
+    for index in meta.indexes:
+        if isinstance(index, peewee.ModelIndex):
+            yield from _fields_of(index)
+        elif not isinstance(index, peewee.Node) and index[1]:
+            yield tuple(meta.combined[name] for name in index[0])
+
+
+def _fields_of(index: Any) -> Iterator[tuple[Any, ...]]:
+    fields = tuple(index._expressions)
+    plain = all(isinstance(field, peewee.Field) for field in fields)
+    if index._unique and index._where is None and plain:
+        yield fields

@@ -1,0 +1,305 @@
+"""One query of peewee becomes one plan: a statement, and what its reply means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import peewee
+
+from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.decoding import decoder
+from peewee_async.core.dialect import Dialect, Family
+from peewee_async.core.execution import Plan, Work, finished
+
+
+def execute(dialect: Dialect, query: Any) -> Work[Any]:
+    """Run any query; the value is what `query.execute()` gives in peewee.
+
+    Queries that give rows give them as a list.
+    """
+    if isinstance(query, peewee.Insert):
+        return insert(dialect, query)
+    if _gives_rowcount(query):
+        return Plan(_statement(dialect, query), _rowcount)
+    return select(dialect, query)
+
+
+def _gives_rowcount(query: Any) -> bool:
+    is_write = isinstance(query, peewee.Update | peewee.Delete)
+    return is_write and not getattr(query, "_returning", None)
+
+
+def select(dialect: Dialect, query: Any, limit: int | None = None) -> Plan[list[Any]]:
+    """Run a query that gives rows: a select, a raw one, a write with RETURNING."""
+    return Plan(_statement(dialect, query, limit), decoder(query))
+
+
+def raw(
+    dialect: Dialect, sql: str, params: tuple[Any, ...] = ()
+) -> Plan[list[Any] | int]:
+    """Run SQL as it is: the rows as tuples, else the number of rows written."""
+    return Plan(Statement(sql, params), _rows_or_rowcount)
+
+
+def insert(dialect: Dialect, query: Any) -> Work[Any]:
+    """Run an INSERT: the key or keys of its rows, or what RETURNING asks for.
+
+    Follows `Insert._execute` and `Database.last_insert_id` of peewee; the keys come
+    by RETURNING where the database has it, though the model be bound to none. An
+    INSERT of no rows at all is not sent and gives None.
+    """
+    dialect.require_family(query)
+    query = _with_keys(dialect, query)
+    try:
+        statement = _statement(dialect, query)
+    except peewee.Insert.DefaultValuesException:
+        return finished(None)
+    if query._return_cursor:
+        return Plan(statement, decoder(query))
+    if query._as_rowcount:
+        return Plan(statement, _rowcount)
+    return Plan(statement, _InsertedKey(dialect, query))
+
+
+def get(dialect: Dialect, query: Any) -> Plan[Any]:
+    """Run a query for its first row.
+
+    The value is None if there is no row and the query has no model; where it has
+    one, the model's DoesNotExist is raised.
+    """
+    if isinstance(query, peewee.ModelSelect | peewee.ModelCompoundSelectQuery):
+        query = query.paginate(1, 1)
+    else:
+        query = _limited(query, 1)
+    statement = _statement(dialect, query, 1)
+    return Plan(statement, _First(query, statement))
+
+
+def first(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
+    """Run a query for its first row, or the list of its first n; None without any."""
+    query = _limited(query, n)
+    decode = decoder(query)
+
+    def read(reply: Reply) -> Any:
+        rows = decode(reply)
+        if not rows:
+            return None
+        return rows[0] if n == 1 else rows
+
+    return Plan(_statement(dialect, query, n), read)
+
+
+def scalar(
+    dialect: Dialect, query: Any, as_tuple: bool = False, as_dict: bool = False
+) -> Plan[Any]:
+    """Run a query for the first column of its first row, or that whole row."""
+    if as_dict:
+        return first(dialect, query.dicts())
+    row = first(dialect, query.tuples())
+    return row if as_tuple else Plan(row.statement, _FirstColumn(row))
+
+
+def count(dialect: Dialect, query: Any, clear_limit: bool = False) -> Plan[int]:
+    """Count the rows that a query gives."""
+    if isinstance(query, peewee.RawQuery):
+        sql, params = _subquery(dialect, query)
+        text = f"SELECT COUNT(1) FROM {sql} AS _wrapped"
+        return Plan(Statement(text, params, 1), _one_value)
+    inner = _countable(query)
+    if clear_limit:
+        inner._limit = inner._offset = None
+    outer = peewee.Select([inner.alias("_wrapped")], [peewee.fn.COUNT(peewee.SQL("1"))])
+    outer.bind(query._database)
+    return Plan(_statement(dialect, outer, 1), _one_value)
+
+
+def exists(dialect: Dialect, query: Any) -> Plan[bool]:
+    """Tell whether a query gives any row."""
+    if getattr(query, "_is_default", False):
+        query = query.select(peewee.SQL("1"))
+    if isinstance(query, peewee.RawQuery):
+        sql, params = _subquery(dialect, query)
+        return Plan(Statement(f"SELECT EXISTS{sql}", params, 1), _truth)
+    inner = _countable(query) if isinstance(query, peewee.NoopModelSelect) else query
+    outer = peewee.Select(columns=[peewee.fn.EXISTS(inner)])
+    outer.bind(query._database)
+    return Plan(_statement(dialect, outer, 1), _truth)
+
+
+def _statement(dialect: Dialect, query: Any, limit: int | None = None) -> Statement:
+    sql, params = dialect.compile(query)
+    return Statement(sql, params, limit)
+
+
+def _subquery(dialect: Dialect, query: Any) -> tuple[str, tuple[Any, ...]]:
+    sql, params = dialect.compile(query)
+    # The line break ends a comment that may end the text.
+    return f"({sql.strip().rstrip(';')}\n)", params
+
+
+def _with_keys(dialect: Dialect, query: Any) -> Any:
+    clone = query.clone()
+    clone._database = dialect.database
+    if clone._as_rowcount or not dialect.returning:
+        if not clone._return_cursor:
+            clone._returning = None
+    elif clone._returning is None:
+        clone._returning = _key_columns(clone)
+        if not isinstance(clone, peewee.ModelInsert):
+            clone._row_type = peewee.ROW.TUPLE
+    return clone
+
+
+def _key_columns(query: Any) -> Any:
+    if isinstance(query, peewee.ModelInsert):
+        return query.model._meta.get_primary_keys() or None
+    return (query.table.primary_key,) if query.table._primary_key else None
+
+
+def _query_type(query: Any) -> int:
+    if isinstance(query._insert, Mapping) and not query._columns:
+        return peewee.Insert.SIMPLE
+    if isinstance(query._insert, peewee.SelectQuery | peewee.SQL):
+        return peewee.Insert.QUERY
+    return peewee.Insert.MULTI
+
+
+class _InsertedKey:
+    """Reads the key of an inserted row, or the list of keys of several."""
+
+    __slots__ = ("_dialect", "_many", "_query")
+
+    def __init__(self, dialect: Dialect, query: Any) -> None:
+        self._query = query
+        self._many = _query_type(query) != peewee.Insert.SIMPLE
+        self._dialect = dialect
+
+    def __call__(self, reply: Reply) -> Any:
+        if not self._dialect.returning:
+            return self._last_id(reply)
+        if self._query._returning is None:
+            return None
+        rows = decoder(self._query)(reply)
+        if self._many:
+            return rows
+        return _key_of(rows[0]) if rows else None
+
+    def _last_id(self, reply: Reply) -> Any:
+        # SQLite tells the last id of the connection even if nothing was inserted.
+        if self._dialect.family is Family.SQLITE and reply.rowcount == 0:
+            return None
+        return reply.lastrowid
+
+
+def _key_of(row: Any) -> Any:
+    # As `Database.last_insert_id` does: a row that is no tuple has no first column.
+    if isinstance(row, tuple) and len(row) > 1:
+        return row
+    try:
+        return row[0]
+    except (IndexError, KeyError, TypeError):
+        return None
+
+
+class _First:
+    """Reads the first row; a model's DoesNotExist, in peewee's words, without one."""
+
+    __slots__ = ("_decode", "_query", "_statement")
+
+    def __init__(self, query: Any, statement: Statement) -> None:
+        self._decode = decoder(query)
+        self._query = query
+        self._statement = statement
+
+    def __call__(self, reply: Reply) -> Any:
+        rows = self._decode(reply)
+        if rows:
+            return rows[0]
+        model = getattr(self._query, "model", None)
+        if model is None:
+            return None
+        sql, params, _ = self._statement
+        raise model.DoesNotExist(
+            f"{model} instance matching query does not exist:\n"
+            f"SQL: {sql}\nParams: {list(params)}"
+        )
+
+
+class _FirstColumn:
+    """Reads the first column of what a plan for one row gives."""
+
+    __slots__ = ("_row",)
+
+    def __init__(self, row: Plan[Any]) -> None:
+        self._row = row
+
+    def __call__(self, reply: Reply) -> Any:
+        row = self._row.read(reply)
+        return row[0] if row else row
+
+
+def _limited(query: Any, n: int) -> Any:
+    if isinstance(query, peewee.SelectBase):
+        return query.limit(n)
+    return query
+
+
+def _countable(query: Any) -> Any:
+    """Make a copy whose rows are as many, fit to stand in a FROM.
+
+    Columns that are plain do not change the number of rows unless rows are grouped
+    or made distinct. An aggregate does, and stays. Where columns stay, each gets a
+    name of its own, for MySQL takes no derived table with two columns of one name.
+    """
+    if isinstance(query, peewee.NoopModelSelect):
+        return peewee.Select(columns=[peewee.SQL("1")]).where(peewee.SQL("1 = 0"))
+    clone = query.order_by()
+    if not isinstance(query, peewee.Select):
+        return clone
+    columns = list(clone._returning)
+    if not _rows_depend_on_columns(query):
+        columns = [node for node in columns if not _is_plain(node)]
+    if not columns:
+        columns = [peewee.SQL("1")]
+    clone._returning = [_named(node, index) for index, node in enumerate(columns)]
+    clone._is_default = False
+    return clone
+
+
+def _rows_depend_on_columns(query: Any) -> bool:
+    return bool(
+        query._having is not None
+        or query._group_by is not None
+        or query._windows is not None
+        or query._distinct is not None
+        or query._simple_distinct
+    )
+
+
+def _is_plain(node: Any) -> bool:
+    bare = node.unwrap() if isinstance(node, peewee.Node) else node
+    if isinstance(bare, peewee.SQL):
+        return bool(bare.sql == "*")
+    return isinstance(bare, peewee.Field | peewee.Column | peewee.Star)
+
+
+def _named(node: Any, index: int) -> Any:
+    nameless = peewee.Field | peewee.Column | peewee.Function | peewee.Expression
+    return node.alias(f"_{index}") if isinstance(node, nameless) else node
+
+
+def _rowcount(reply: Reply) -> int:
+    return reply.rowcount
+
+
+def _one_value(reply: Reply) -> Any:
+    return reply.rows[0][0]
+
+
+def _truth(reply: Reply) -> bool:
+    return bool(_one_value(reply))
+
+
+def _rows_or_rowcount(reply: Reply) -> list[Any] | int:
+    return reply.rowcount if reply.columns is None else list(reply.rows)

@@ -1,0 +1,116 @@
+"""Queries that bring related rows along: prefetch, and `with_related` of a select.
+
+Each stage is one statement. How the stages hang together, and how their rows are put
+into one another, is peewee's own: `prefetch` and `Load`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from peewee_async.core import plans
+from peewee_async.core.dialect import Dialect
+from peewee_async.core.execution import Steps, Work
+
+# Its stubs leave out what is not documented.
+_peewee: Any = peewee
+
+
+def prefetch(
+    dialect: Dialect,
+    query: Any,
+    *subqueries: Any,
+    prefetch_type: int = peewee.PREFETCH_TYPE.WHERE,
+) -> Work[list[Any]]:
+    """Run a query and one for each related model; the rows, with those in place.
+
+    subqueries: models, queries, or tuples of one and the model that it belongs to.
+    """
+    if isinstance(query, type) and issubclass(query, peewee.Model):
+        query = query.select()
+    if not subqueries:
+        return execute(dialect, query)
+    if prefetch_type not in (peewee.PREFETCH_TYPE.WHERE, peewee.PREFETCH_TYPE.JOIN):
+        raise ValueError(
+            f"{prefetch_type!r} is no way to prefetch: use PREFETCH_TYPE.WHERE or "
+            "PREFETCH_TYPE.JOIN."
+        )
+    stages = _peewee.prefetch_add_subquery(query, subqueries, prefetch_type)
+    return _assembled(dialect, stages)
+
+
+def _assembled(dialect: Dialect, stages: list[Any]) -> Steps[list[Any]]:
+    """Fetch the stages, the innermost first, as `peewee.prefetch` does."""
+    instances: dict[Any, dict[Any, Any]] = {}
+    inner: dict[Any, list[Any]] = {}
+    rows: list[Any] = []
+    for stage in reversed(stages):
+        for model in stage.rel_models or ():
+            inner.setdefault(model, []).append(stage)
+        known = instances.setdefault(stage.model, {})
+        rows = yield from execute(dialect, stage.query)
+        for row in rows:
+            if stage.fields:
+                stage.store_instance(row, known)
+            for child in inner.get(stage.model, ()):
+                child.populate_instance(row, instances[child.model])
+    return rows
+
+
+def execute(dialect: Dialect, query: Any) -> Work[Any]:
+    """Run any query, and load what `with_related` asked for."""
+    work = plans.execute(dialect, query)
+    return _loaded(dialect, query, work) if _tree(query) else work
+
+
+def get(dialect: Dialect, query: Any) -> Work[Any]:
+    """Run a query for its first row, and load what `with_related` asked for."""
+    work = plans.get(dialect, query)
+    if not _tree(query):
+        return work
+    return _loaded(dialect, query.paginate(1, 1), work)
+
+
+def first(dialect: Dialect, query: Any, n: int = 1) -> Work[Any]:
+    """Run a query for its first n rows, and load what `with_related` asked for."""
+    work = plans.first(dialect, query, n)
+    return _loaded(dialect, query.limit(n), work) if _tree(query) else work
+
+
+def _tree(query: Any) -> Any:
+    tree = getattr(query, "_load_tree", None)
+    return tree if tree and query._model_rows() else None
+
+
+def _loaded(dialect: Dialect, query: Any, work: Work[Any]) -> Steps[Any]:
+    value = yield from work
+    rows = value if isinstance(value, list) else [value]
+    yield from _load(dialect, [row for row in rows if row is not None], query, 0)
+    return value
+
+
+def _load(
+    dialect: Dialect, parents: list[Any], query: Any, depth: int, tree: Any = None
+) -> Steps[None]:
+    if not parents:
+        return
+    for node in tree or query._load_tree:
+        children_query = _children_of(node, parents, query, depth)
+        children = yield from execute(dialect, children_query)
+        _peewee._bucket(node._field, node._is_backref, children, parents)
+        if node._children:
+            below = node._children
+            yield from _load(dialect, children, children_query, depth + 1, below)
+
+
+def _children_of(node: Any, parents: list[Any], query: Any, depth: int) -> Any:
+    """Build the query that `Load._run` of peewee runs."""
+    field = node._field
+    if not node._is_backref:
+        base = node._base(field.rel_model)
+        return node._link_parent(base, query, parents)
+    if node._per_parent is not None:
+        return node._windowed(query, parents, depth)
+    return node._link_children(node._base(field.model), query, parents)

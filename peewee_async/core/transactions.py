@@ -1,0 +1,340 @@
+"""The transaction of one connection, as a stack of blocks.
+
+Strategy: be pessimistic. A block is FAILED before its command is sent; only a good
+reply makes it ACTIVE, COMMITTED or ROLLED_BACK. So whatever interrupts a command,
+nobody believes in a transaction that may not be there. Once the connection is lost,
+every block of the stack is LOST, and no statement of theirs is sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeVar
+
+import peewee
+
+from peewee_async.core.boundary import Statement, Status
+from peewee_async.core.dialect import PLAIN, Dialect, TransactionOptions
+from peewee_async.core.execution import Steps, Work
+
+T = TypeVar("T")
+
+Callback = Callable[[], Any]
+
+
+class Kind(Enum):
+    """What a block is to its server."""
+
+    TRANSACTION = "transaction"
+    SAVEPOINT = "savepoint"
+    JOINED = "transaction inside another"
+
+
+class State(Enum):
+    """How a block stands."""
+
+    FAILED = "failed"
+    ACTIVE = "active"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+    LOST = "lost"
+
+
+class Block:
+    """One block of a stack: a transaction, a savepoint, or a part of a transaction."""
+
+    __slots__ = (
+        "callbacks",
+        "doomed",
+        "ended",
+        "kind",
+        "name",
+        "options",
+        "outer",
+        "state",
+    )
+
+    def __init__(
+        self,
+        kind: Kind,
+        name: str = "",
+        options: TransactionOptions = PLAIN,
+        outer: Block | None = None,
+    ) -> None:
+        self.kind = kind
+        self.name = name
+        self.options = options
+        self.outer = outer
+        self.state = State.FAILED
+        self.ended = False
+        self.doomed = False
+        self.callbacks: list[Callback] = []
+
+    def __repr__(self) -> str:
+        return f"<Block {self.name or self.kind.value}, {self.state.value}>"
+
+
+class Transactions:
+    """The blocks that are open on one connection, the outermost first."""
+
+    __slots__ = ("_aborted", "_dialect", "_savepoints", "blocks", "loss")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._savepoints = 0
+        self._aborted = False
+        self.blocks: list[Block] = []
+        self.loss: str | None = None
+
+    @property
+    def depth(self) -> int:
+        """The number of open blocks."""
+        return len(self.blocks)
+
+    @property
+    def top(self) -> Block | None:
+        """The innermost open block."""
+        return self.blocks[-1] if self.blocks else None
+
+    def transaction(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
+        """Open a transaction, or a part of the one that is open."""
+        if not self.blocks:
+            return self._open(Block(Kind.TRANSACTION, options=options))
+        self._require_plain(options)
+        return self._open(Block(Kind.JOINED, outer=self.top))
+
+    def savepoint(self, name: str | None = None) -> Steps[Block]:
+        """Open a savepoint, called `s1`, `s2` and so on if it is given no name.
+
+        Raises RuntimeError outside a transaction, and ValueError for a name that
+        cannot be one.
+        """
+        if not self.blocks:
+            raise RuntimeError(
+                "A savepoint needs a transaction around it: use atomic() or "
+                "transaction() for the outer block."
+            )
+        if name is None:
+            self._savepoints += 1
+            name = f"s{self._savepoints}"
+        else:
+            self._dialect.quote(name)
+        return self._open(Block(Kind.SAVEPOINT, name, outer=self.top))
+
+    def atomic(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
+        """Open a transaction, or a savepoint inside the one that is open."""
+        if not self.blocks:
+            return self.transaction(options)
+        self._require_plain(options)
+        return self.savepoint()
+
+    def _require_plain(self, options: TransactionOptions) -> None:
+        if options != PLAIN:
+            raise ValueError(
+                "Only the outermost block can choose isolation level, access mode or "
+                "lock type: give them there."
+            )
+
+    def _open(self, block: Block) -> Steps[Block]:
+        self.require_alive()
+        begin = self._begin(block)
+        self.blocks.append(block)
+        try:
+            for statement in begin:
+                yield statement
+        except GeneratorExit:
+            self._abandon(block)
+            raise
+        except Exception:
+            self._end(block)
+            raise
+        block.state = State.ACTIVE
+        return block
+
+    def _begin(self, block: Block) -> list[Statement]:
+        if block.kind is Kind.TRANSACTION:
+            return self._dialect.begin(block.options)
+        if block.kind is Kind.SAVEPOINT:
+            return [self._savepoint_command("SAVEPOINT", block)]
+        return []
+
+    def _savepoint_command(self, verb: str, block: Block) -> Statement:
+        return Statement(f"{verb} {self._dialect.quote(block.name)}")
+
+    def commit(self, block: Block, begin: bool = False) -> Steps[list[Callback]]:
+        """Commit a block; what it asked to be called after the commit comes back.
+
+        begin: open the block anew instead of ending it.
+
+        If the server refuses, the block is rolled back and the refusal is raised.
+        """
+        self._require(block, "commit", begin)
+        if self._is_spoilt(block):
+            yield from self._refuse(block, begin)
+        block.state = State.FAILED
+        try:
+            yield from self._commit_command(block)
+        except GeneratorExit:
+            self._abandon(block)
+            raise
+        except Exception as error:
+            yield from self.rollback_after(block, error, begin)
+            raise
+        block.state = State.COMMITTED
+        callbacks = self._due(block)
+        yield from self._again_or_end(block, begin)
+        return callbacks
+
+    def _is_spoilt(self, block: Block) -> bool:
+        aborted = self._aborted and block.kind is Kind.TRANSACTION
+        return aborted or block.doomed or block.state is not State.ACTIVE
+
+    def _commit_command(self, block: Block) -> Steps[None]:
+        if block.kind is Kind.TRANSACTION:
+            yield Statement("COMMIT")
+        elif block.kind is Kind.SAVEPOINT:
+            yield self._savepoint_command("RELEASE SAVEPOINT", block)
+
+    def _refuse(self, block: Block, begin: bool) -> Steps[None]:
+        error = peewee.InternalError(
+            "The transaction cannot be committed and was rolled back: a statement or a "
+            "block inside it failed. Let the error leave the block, or use a "
+            "savepoint for what may fail."
+        )
+        yield from self.rollback_after(block, error, begin)
+        raise error
+
+    def rollback(self, block: Block, begin: bool = False) -> Steps[None]:
+        """Undo what was done in a block.
+
+        begin: open the block anew instead of ending it.
+        """
+        self._require(block, "roll back", begin)
+        block.state = State.FAILED
+        block.callbacks.clear()
+        if block.kind is Kind.JOINED and block.outer is not None:
+            block.outer.doomed = True
+        try:
+            yield from self._rollback_command(block)
+        except GeneratorExit:
+            self._abandon(block)
+            raise
+        except Exception:
+            self._end(block)
+            raise
+        block.state = State.ROLLED_BACK
+        block.doomed = False
+        yield from self._again_or_end(block, begin)
+
+    def rollback_after(
+        self, block: Block, error: BaseException, begin: bool = False
+    ) -> Steps[None]:
+        """Roll back because of an error, which a failing ROLLBACK does not replace."""
+        try:
+            yield from self.rollback(block, begin)
+        except Exception as failure:
+            error.add_note(f"The ROLLBACK failed as well: {failure}")
+            self.end(block)
+
+    def _rollback_command(self, block: Block) -> Steps[None]:
+        if block.kind is Kind.TRANSACTION:
+            yield Statement("ROLLBACK")
+        elif block.kind is Kind.SAVEPOINT:
+            yield self._savepoint_command("ROLLBACK TO SAVEPOINT", block)
+
+    def _again_or_end(self, block: Block, begin: bool) -> Steps[None]:
+        if not begin:
+            self._end(block)
+            return
+        block.state = State.FAILED
+        try:
+            for statement in self._begin(block):
+                yield statement
+        except Exception as error:
+            # What was asked for has been done; it is what follows that cannot be.
+            self.lose(f"it could not begin anew ({error})")
+        else:
+            block.state = State.ACTIVE
+
+    def _due(self, block: Block) -> list[Callback]:
+        due, block.callbacks = block.callbacks, []
+        if block.outer is None:
+            return due
+        block.outer.callbacks += due
+        return []
+
+    def _require(self, block: Block, verb: str, begin: bool) -> None:
+        self.require_alive()
+        reason = None
+        if block.ended:
+            reason = "it has ended"
+        elif block is not self.top:
+            reason = "another block is open inside it"
+        elif begin and block.kind is Kind.JOINED:
+            reason = "only the outermost transaction can go on afterwards"
+        if reason is not None:
+            raise RuntimeError(f"cannot {verb} {block!r}: {reason}")
+
+    def require_alive(self) -> None:
+        """Raise peewee.OperationalError if the transaction is lost."""
+        if self.loss is not None and self.blocks:
+            raise peewee.OperationalError(
+                f"The transaction is lost: {self.loss}. Nothing of it is committed; "
+                "leave the block and start again."
+            )
+
+    def observe(self, status: Status, failed: bool = False) -> None:
+        """Take note of how the connection stands.
+
+        failed: a statement has just failed; a connection without a transaction then
+        means that the server has ended it.
+        """
+        if not self.blocks or self.blocks[0].state is not State.ACTIVE:
+            return
+        self._aborted = status is Status.ABORTED
+        if failed and status is Status.IDLE:
+            self.lose("the server rolled it back because of an error")
+
+    def lose(self, reason: str) -> None:
+        """Declare the transaction lost, for the connection is, or the server says so.
+
+        reason: half a sentence that says how.
+        """
+        if self.loss is None:
+            self.loss = reason
+        for block in self.blocks:
+            block.state = State.LOST
+            block.callbacks.clear()
+
+    def _abandon(self, block: Block) -> None:
+        """End a block whose command was interrupted, so that nobody knows its fate."""
+        self.lose("its connection was given up in the middle of a command")
+        self._end(block)
+
+    def end(self, block: Block) -> None:
+        """Take a block off the stack with whatever is still open inside it."""
+        while block in self.blocks:
+            self._end(self.blocks[-1])
+
+    def _end(self, block: Block) -> None:
+        block.ended = True
+        self.blocks.remove(block)
+
+
+def atomic(transactions: Transactions, work: Work[T]) -> Steps[T]:
+    """Run work in a block of its own: all of it is done, or nothing.
+
+    Inside a transaction the block is a savepoint.
+    """
+    block = yield from transactions.atomic()
+    try:
+        value = yield from work
+    except GeneratorExit:
+        transactions._abandon(block)
+        raise
+    except Exception as error:
+        yield from transactions.rollback_after(block, error)
+        raise
+    yield from transactions.commit(block)
+    return value
