@@ -1,0 +1,74 @@
+"""SQLite by aiosqlite: one thread for each connection."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+
+from aiosqlite.core import _STOP_RUNNING_SENTINEL
+from aiosqlite.core import Connection as Driver
+
+from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.io.errors import driver_errors
+
+
+async def connect(*, opener: Callable[[], sqlite3.Connection]) -> Connection:
+    """Have a connection of sqlite3 opened by a function, in a thread of its own."""
+    driver = Driver(opener, iter_chunk_size=64)
+    # A program that forgets to close must still be able to end.
+    driver._thread.daemon = True
+    with driver_errors:
+        return Connection(await driver)
+
+
+class Connection:
+    """One connection, and the thread that does its work."""
+
+    server_version = sqlite3.sqlite_version_info
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._raw = driver._conn
+        self.closed = False
+
+    @property
+    def status(self) -> Status:
+        is_open = not self.closed and self._raw.in_transaction
+        return Status.OPEN if is_open else Status.IDLE
+
+    async def execute(self, statement: Statement) -> Reply:
+        # Sending and fetching in one function is one hop to the thread, not two.
+        with driver_errors:
+            reply: Reply = await self._driver._execute(self._run, statement)
+            return reply
+
+    def _run(self, statement: Statement) -> Reply:
+        sql, params, limit = statement
+        cursor = self._raw.execute(sql, params)
+        try:
+            if cursor.description is None:
+                return Reply((), None, cursor.rowcount, cursor.lastrowid)
+            names = tuple(column[0] for column in cursor.description)
+            rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
+            return Reply(rows, names, cursor.rowcount, cursor.lastrowid)
+        finally:
+            cursor.close()
+
+    def abort(self) -> None:
+        if self.closed:
+            return
+        self.closed = True
+        self._raw.interrupt()
+        # `stop` would have the event loop told, which may be closed by then.
+        self._driver._running = False
+        self._driver._connection = None
+        self._driver._tx.put_nowait((None, self._finish))
+
+    def _finish(self) -> object:
+        self._raw.close()
+        return _STOP_RUNNING_SENTINEL
+
+    async def close(self) -> None:
+        with driver_errors:
+            await self._driver.close()
+        self.closed = True

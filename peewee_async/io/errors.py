@@ -1,0 +1,77 @@
+"""Driver errors in peewee's words."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+import peewee
+
+_PEP_249: dict[str, type[peewee.PeeweeException]] = {
+    "DataError": peewee.DataError,
+    "DatabaseError": peewee.DatabaseError,
+    "Error": peewee.DatabaseError,
+    "IntegrityError": peewee.IntegrityError,
+    "InterfaceError": peewee.InterfaceError,
+    "InternalError": peewee.InternalError,
+    "NotSupportedError": peewee.NotSupportedError,
+    "OperationalError": peewee.OperationalError,
+    "ProgrammingError": peewee.ProgrammingError,
+}
+
+
+def translate(error: Exception) -> Exception:
+    """Give the error of peewee that an error of a driver stands for.
+
+    The classes of PEP 249 become peewee's of the same name. A broken connection is an
+    OperationalError. Anything else is no database error and comes back as it is, as
+    it does from peewee: a value that the driver cannot encode, for example.
+    """
+    if isinstance(error, peewee.PeeweeException):
+        return error
+    for kind in type(error).__mro__:
+        if kind.__name__ in _PEP_249:
+            return _PEP_249[kind.__name__](error, *error.args)
+    if isinstance(error, OSError | EOFError):
+        text = f"The connection to the database broke: {error!r}"
+        return peewee.OperationalError(error, text)
+    return error
+
+
+class DriverErrors:
+    """A `with` block whose driver errors leave it translated, with their cause."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, Exception):
+            return
+        translated = translate(error)
+        if translated is not error:
+            raise translated from error
+
+
+driver_errors = DriverErrors()
+
+
+def cannot_connect(target: str, error: Exception) -> peewee.PeeweeException:
+    """Make the error that tells a user why there is no connection."""
+    reason = str(error).strip() or type(error).__name__
+    made = peewee.OperationalError(f"Cannot connect to {target}: {reason}")
+    made.__cause__ = error
+    return made
+
+
+def missing_driver(driver: str, extra: str) -> peewee.ImproperlyConfigured:
+    """Make the error that tells a user which driver to install, and how."""
+    return peewee.ImproperlyConfigured(
+        f"The driver {driver} is not installed: "
+        f"pip install 'peewee-async[{extra}]' brings it."
+    )

@@ -1,0 +1,49 @@
+"""Runs plans and steps on a connection."""
+
+from __future__ import annotations
+
+import logging
+from typing import TypeVar
+
+from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.execution import Execution, Plan, Work
+from peewee_async.io.protocols import Connection
+
+T = TypeVar("T")
+
+logger = logging.getLogger("peewee.async")
+
+
+async def run(work: Work[T], connection: Connection) -> T:
+    """Do the work on a connection that nobody else uses meanwhile.
+
+    If the wait for a reply is interrupted, the connection is aborted: its server may
+    still be at the statement, so the next reply on it would be a foreign one.
+    """
+    if isinstance(work, Plan):
+        return work.read(await _execute(connection, work.statement))
+    execution = Execution(work)
+    try:
+        statement = execution.start()
+        while statement is not None:
+            try:
+                reply = await _execute(connection, statement)
+            except Exception as error:
+                statement = execution.fail(error)
+            else:
+                statement = execution.feed(reply)
+    finally:
+        execution.abort()
+    return execution.result
+
+
+async def _execute(connection: Connection, statement: Statement) -> Reply:
+    if logger.isEnabledFor(logging.DEBUG):
+        logger.debug((statement.sql, statement.params))
+    try:
+        return await connection.execute(statement)
+    except Exception:
+        raise
+    except BaseException:
+        connection.abort()
+        raise

@@ -1,0 +1,309 @@
+"""The connection and the open block of the current task, for each database."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+import peewee
+
+from peewee_async.core.dialect import Dialect
+from peewee_async.core.execution import Work
+from peewee_async.core.transactions import Block, Callback, Transactions
+from peewee_async.core.turns import Turns
+from peewee_async.io.pool import Pool
+from peewee_async.io.protocols import Connection
+from peewee_async.io.runner import run
+
+T = TypeVar("T")
+Make = Callable[[Transactions], Work[T]]
+Turn = asyncio.Future[bool]
+
+# What the current task, or one that it was started by, has open: by `Sessions`.
+_frames: ContextVar[dict[Sessions, Frame]] = ContextVar("peewee_async_frames")
+_sync_allowed: ContextVar[frozenset[int]] = ContextVar("peewee_async_sync_allowed")
+
+
+class Session:
+    """A connection that is kept for a block, and shared by the tasks inside it."""
+
+    __slots__ = ("connection", "pool", "released", "transactions", "turns")
+
+    def __init__(self, pool: Pool, connection: Connection, dialect: Dialect) -> None:
+        self.pool = pool
+        self.connection = connection
+        self.transactions = Transactions(dialect)
+        self.turns: Turns[Turn] = Turns(self.transactions)
+        self.released = False
+
+    async def run(self, block: Block, make: Make[T]) -> T:
+        """Do work for a task inside the block, when it is that task's turn.
+
+        make: gives the work once the transactions will not change any more.
+        """
+        await self._turn(block)
+        try:
+            return await self.run_now(make)
+        finally:
+            self._give_turn()
+
+    async def run_now(self, make: Make[T]) -> T:
+        """Do work for a task that nobody can get in the way of."""
+        transactions, connection = self.transactions, self.connection
+        transactions.require_alive()
+        try:
+            return await run_limited(make(transactions), connection, self.pool)
+        except BaseException:
+            if connection.closed:
+                transactions.lose("its connection broke or was given up")
+            else:
+                transactions.observe(connection.status, failed=True)
+            raise
+
+    async def commit(self, block: Block, begin: bool = False) -> list[Callback]:
+        """Commit a block; what it asked to be called after the commit comes back."""
+        return await self.run(block, lambda open_blocks: self._commit(block, begin))
+
+    def _commit(self, block: Block, begin: bool) -> Work[list[Callback]]:
+        self.transactions.observe(self.connection.status)
+        return self.transactions.commit(block, begin)
+
+    async def rollback(self, block: Block, begin: bool = False) -> None:
+        """Undo what was done in a block."""
+        await self.run(block, lambda open_blocks: open_blocks.rollback(block, begin))
+
+    def release(self) -> None:
+        """Give the connection back; later calls do nothing."""
+        if not self.released:
+            self.released = True
+            self.pool.give_back(self.connection)
+
+    async def _turn(self, block: Block) -> None:
+        if self.turns.take(block):
+            return
+        turn: Turn = asyncio.get_running_loop().create_future()
+        self.turns.wait(turn, block)
+        try:
+            async with asyncio.timeout(self.pool.options.acquire_timeout):
+                granted = await turn
+        except TimeoutError:
+            self._withdraw(turn)
+            raise peewee.OperationalError(
+                "No turn on the connection of the transaction within "
+                f"{self.pool.options.acquire_timeout:g} s (acquire_timeout): "
+                f"{self.transactions.top!r} is open in another task."
+            ) from None
+        except BaseException:
+            self._withdraw(turn)
+            raise
+        if not granted:
+            raise BlockEnded
+
+    def _withdraw(self, turn: Turn) -> None:
+        self.turns.withdraw(turn)
+        if turn.done() and not turn.cancelled() and turn.result():
+            self._give_turn()
+
+    def _give_turn(self) -> None:
+        while True:
+            next_one, stranded = self.turns.give()
+            for turn in stranded:
+                _answer(turn, False)
+            if next_one is None or _answer(next_one, True):
+                return
+
+
+def _answer(turn: Turn, granted: bool) -> bool:
+    if turn.done():
+        return False
+    turn.set_result(granted)
+    return True
+
+
+class BlockEnded(Exception):
+    """The block that a task was started in ended while the task waited for a turn."""
+
+
+class Frame:
+    """A block that is open, with the session that it is open on."""
+
+    __slots__ = ("block", "session")
+
+    def __init__(self, session: Session, block: Block) -> None:
+        self.session = session
+        self.block = block
+
+
+async def run_limited(work: Work[T], connection: Connection, pool: Pool) -> T:
+    """Do the work, within the `query_timeout` of the pool if it has one."""
+    limit = pool.options.query_timeout
+    if limit is None:
+        return await run(work, connection)
+    try:
+        async with asyncio.timeout(limit) as deadline:
+            return await run(work, connection)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise peewee.OperationalError(
+            f"The query took longer than {limit:g} s (query_timeout) and was given up; "
+            "its connection is closed."
+        ) from error
+
+
+class Sessions:
+    """The pools of one database, a pool per event loop, and what tasks have open."""
+
+    def __init__(self, dialect: Dialect, make_pool: Callable[[], Pool]) -> None:
+        self.dialect = dialect
+        self._make_pool = make_pool
+        self._pools: list[Pool] = []
+        _living.add(self)
+
+    @property
+    def frame(self) -> Frame | None:
+        """The innermost block that the current task is in, if it is still open."""
+        frames = _frames.get(None)
+        frame = frames.get(self) if frames else None
+        return None if frame is None or frame.block.ended else frame
+
+    def enter(self, frame: Frame | None) -> None:
+        """Make a block, or none, the one that the current task is in."""
+        frames = {key: value for key, value in self._others() if key is not self}
+        if frame is not None:
+            frames[self] = frame
+        _frames.set(frames)
+
+    def leave(self, frame: Frame, outer: Frame | None) -> None:
+        """Go back to what was around a block, if the current task is still in it.
+
+        It is not if the block belongs to an asynchronous generator that another task
+        has closed.
+        """
+        frames = _frames.get(None)
+        if frames and frames.get(self) is frame:
+            self.enter(outer)
+
+    def _others(self) -> Iterator[tuple[Sessions, Frame]]:
+        for sessions, frame in _frames.get({}).items():
+            if not frame.block.ended:
+                yield sessions, frame
+
+    @property
+    def open_pool(self) -> Pool | None:
+        """The pool of the running event loop, if there is one."""
+        loop = asyncio.get_running_loop()
+        for pool in self._pools:
+            if pool.loop is loop and not pool.closed:
+                return pool
+        return None
+
+    @property
+    def pool(self) -> Pool:
+        """The pool of the running event loop, made if there is none."""
+        pool = self.open_pool
+        if pool is None:
+            self.forget_dead()
+            pool = self._make_pool()
+            self._pools.append(pool)
+        return pool
+
+    def forget_dead(self) -> None:
+        """Drop the pools that were closed, and those whose event loop was."""
+        for pool in self._pools[:]:
+            if pool.loop.is_closed():
+                pool.forget()
+            if pool.closed:
+                self._pools.remove(pool)
+
+    async def run(self, work: Work[T]) -> T:
+        """Do the work, in the block of the current task or on a free connection."""
+        frame = self.frame
+        if frame is not None:
+            try:
+                return await frame.session.run(frame.block, lambda _: work)
+            except BlockEnded:
+                pass
+        pool = self.pool
+        connection = pool.take() or await pool.wait()
+        try:
+            return await run_limited(work, connection, pool)
+        finally:
+            pool.give_back(connection)
+
+    async def transact(self, make: Make[T]) -> T:
+        """Do work that has to know which transaction it is in."""
+        frame = self.frame
+        if frame is not None:
+            try:
+                return await frame.session.run(frame.block, make)
+            except BlockEnded:
+                pass
+        return await self.run(make(Transactions(self.dialect)))
+
+    async def begin(self, opening: Make[Block]) -> Frame:
+        """Open a block inside the one of the current task, or on a connection."""
+        frame = self.frame
+        if frame is not None:
+            session = frame.session
+            try:
+                return Frame(session, await session.run(frame.block, opening))
+            except BlockEnded:
+                pass
+        pool = self.pool
+        connection = pool.take() or await pool.wait()
+        session = Session(pool, connection, self.dialect)
+        try:
+            return Frame(session, await session.run_now(opening))
+        except BaseException:
+            session.release()
+            raise
+
+    async def close(self) -> None:
+        """Close the pool of the running event loop, and forget those of dead loops."""
+        pool = self.open_pool
+        if pool is not None:
+            await pool.close()
+        self.forget_dead()
+
+    def forget_all(self) -> None:
+        """Drop every connection at once: the program ends."""
+        for pool in self._pools:
+            pool.forget()
+
+    def is_sync_allowed(self) -> bool:
+        """Whether the current task has allowed itself sync queries."""
+        return id(self) in _sync_allowed.get(frozenset())
+
+    @contextmanager
+    def allowing_sync(self) -> Iterator[None]:
+        """Allow the current task sync queries."""
+        before = _sync_allowed.get(frozenset())
+        _sync_allowed.set(before | {id(self)})
+        try:
+            yield
+        finally:
+            _sync_allowed.set(before)
+
+
+def in_event_loop() -> bool:
+    """Whether an event loop runs in this thread."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+_living: weakref.WeakSet[Sessions] = weakref.WeakSet()
+
+
+@atexit.register
+def _forget_all() -> None:
+    for sessions in list(_living):
+        sessions.forget_all()
