@@ -1,0 +1,216 @@
+"""atomic, transaction and savepoint: `async with` blocks, and decorators."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from types import TracebackType
+from typing import Any, ParamSpec, TypedDict, TypeVar
+
+from peewee_async.core.dialect import TransactionOptions
+from peewee_async.core.execution import Steps
+from peewee_async.core.transactions import Block, Callback, Transactions
+from peewee_async.io.sessions import Frame, Session, Sessions
+
+P = ParamSpec("P")
+T = TypeVar("T")
+F = TypeVar("F", bound=Callback)
+
+Opening = Callable[[Transactions], Steps[Block]]
+
+
+class TransactionKeywords(TypedDict, total=False):
+    """The keywords of a transaction: see `core.dialect.TransactionOptions`."""
+
+    isolation_level: str | None
+    read_only: bool | None
+    deferrable: bool | None
+    lock_type: str | None
+
+
+# The number of seconds that cleaning up after an interrupted block may take before
+# its connection is given up.
+CLEAN_UP_LIMIT = 5.0
+
+logger = logging.getLogger("peewee.async")
+
+
+class OpenBlock:
+    """What `async with ... as tx` gives: the block, to end and open it by hand."""
+
+    __slots__ = ("_frame",)
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+
+    async def commit(self, begin: bool = True) -> None:
+        """Commit what was done so far in the block.
+
+        begin: go on in a new transaction or savepoint; otherwise the block has ended,
+        and what follows in it is outside.
+
+        Raises the server's refusal, after everything in the block was rolled back.
+        """
+        session, block = self._frame.session, self._frame.block
+        try:
+            callbacks = await session.commit(block, begin)
+        finally:
+            _release_if_ended(session, block)
+        await _call(callbacks)
+
+    async def rollback(self, begin: bool = True) -> None:
+        """Undo what was done so far in the block.
+
+        begin: go on in a new transaction or savepoint; otherwise the block has ended,
+        and what follows in it is outside.
+        """
+        session, block = self._frame.session, self._frame.block
+        try:
+            await session.rollback(block, begin)
+        finally:
+            _release_if_ended(session, block)
+
+    def after_commit(self, function: F) -> F:
+        """Have a function called after the outermost COMMIT, and not on a rollback.
+
+        function: takes no argument; if it is `async def`, it is awaited.
+        """
+        self._frame.block.callbacks.append(function)
+        return function
+
+    def __repr__(self) -> str:
+        return f"<OpenBlock {self._frame.block!r}>"
+
+
+class BlockContext:
+    """A block to be opened: `async with` it once, or decorate `async def` with it."""
+
+    __slots__ = ("_frame", "_opening", "_outer", "_sessions")
+
+    def __init__(self, sessions: Callable[[], Sessions], opening: Opening) -> None:
+        self._sessions = sessions
+        self._opening = opening
+        self._frame: Frame | None = None
+        self._outer: Frame | None = None
+
+    async def __aenter__(self) -> OpenBlock:
+        if self._frame is not None:
+            raise RuntimeError("This block is open already: make a new one to nest it.")
+        sessions = self._sessions()
+        self._outer = sessions.frame
+        self._frame = await sessions.begin(self._opening)
+        sessions.enter(self._frame)
+        return OpenBlock(self._frame)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        frame, self._frame = self._frame, None
+        if frame is None:
+            return
+        try:
+            if error is None or isinstance(error, Exception):
+                callbacks = await _end(frame, error)
+            else:
+                # The task is to stop, and may be stopped again while it cleans up.
+                task = frame.session.pool.background(_clean_up(frame, error))
+                await asyncio.shield(task)
+                callbacks = []
+        finally:
+            self._sessions().leave(frame, self._outer)
+        await _call(callbacks)
+
+    def __call__(
+        self, function: Callable[P, Coroutine[Any, Any, T]]
+    ) -> Callable[P, Coroutine[Any, Any, T]]:
+        """Make a function run in such a block, a new one for each call."""
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"{function!r} is no `async def` function to decorate.")
+
+        @wraps(function)
+        async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
+            async with BlockContext(self._sessions, self._opening):
+                return await function(*args, **kwargs)
+
+        return inner
+
+
+async def _end(frame: Frame, error: Exception | None) -> list[Callback]:
+    """Commit or roll back, and whatever comes of that, leave nothing open."""
+    session, block = frame.session, frame.block
+    if block.ended:
+        return []
+    try:
+        if error is None:
+            return await session.commit(block)
+        await _roll_back(session, block, error)
+        return []
+    finally:
+        session.transactions.end(block)
+        _release_if_ended(session, block)
+
+
+async def _roll_back(session: Session, block: Block, error: BaseException) -> None:
+    if session.transactions.loss is not None:
+        logger.warning(
+            "A transaction ends with %r and is lost: %s.",
+            error,
+            session.transactions.loss,
+        )
+        return
+    try:
+        await session.rollback(block)
+    except Exception as failure:
+        error.add_note(f"The ROLLBACK failed as well: {failure}")
+        logger.warning("A block could not be rolled back: %s", failure)
+
+
+async def _clean_up(frame: Frame, error: BaseException) -> None:
+    session, block = frame.session, frame.block
+    try:
+        async with asyncio.timeout(CLEAN_UP_LIMIT):
+            if not block.ended:
+                await _roll_back(session, block, error)
+    except TimeoutError:
+        session.connection.abort()
+        session.transactions.lose("it could not be rolled back in time")
+    finally:
+        session.transactions.end(block)
+        _release_if_ended(session, block)
+
+
+def _release_if_ended(session: Session, block: Block) -> None:
+    if block.ended and block.outer is None:
+        session.release()
+
+
+async def _call(callbacks: list[Callback]) -> None:
+    for callback in callbacks:
+        result = callback()
+        if inspect.isawaitable(result):
+            await result
+
+
+def atomic(
+    sessions: Callable[[], Sessions], options: TransactionOptions
+) -> BlockContext:
+    """Make a transaction, or a savepoint inside one."""
+    return BlockContext(sessions, lambda blocks: blocks.atomic(options))
+
+
+def transaction(
+    sessions: Callable[[], Sessions], options: TransactionOptions
+) -> BlockContext:
+    """Make a transaction, or a part of the one around it."""
+    return BlockContext(sessions, lambda blocks: blocks.transaction(options))
+
+
+def savepoint(sessions: Callable[[], Sessions], name: str | None) -> BlockContext:
+    """Make a savepoint."""
+    return BlockContext(sessions, lambda blocks: blocks.savepoint(name))
