@@ -5,20 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from aiomysql import connection as aiomysql
+import aiomysql
 from pymysql.constants import CLIENT
-from pymysql.converters import escape_string
 
 from peewee_async.core.boundary import Reply, Statement, Status
 from peewee_async.io.errors import driver_errors
 
 
-async def connect(*, password: str = "", sql_mode: str = "", **options: Any) -> Any:
+async def connect(**options: Any) -> Connection:
     """Open a connection; options: those of aiomysql.connect."""
-    # aiomysql sends passwords as Latin-1, and writes sql_mode into SQL as it is.
-    options["password"] = password.encode().decode("latin-1")
-    if sql_mode:
-        options["sql_mode"] = f"'{escape_string(sql_mode)}'"
     with driver_errors:
         driver = Driver(autocommit=True, **options)
         driver.client_flag &= ~CLIENT.MULTI_STATEMENTS
@@ -59,39 +54,38 @@ class Connection:
     async def execute(self, statement: Statement) -> Reply:
         sql, params, limit = statement
         with driver_errors:
-            cursor = await self._driver.cursor()
-            try:
-                await cursor.execute(sql, params)
-            except Exception:
-                if self.status is Status.OPEN:
-                    # An error does not tell whether it ended the transaction.
-                    with suppress(Exception):
-                        await self._driver.ping(reconnect=False)
-                raise
-            if cursor.description is None:
-                return Reply((), None, cursor.rowcount, cursor.lastrowid)
-            names = tuple(column[0] for column in cursor.description)
-            rows = (await cursor.fetchall())[:limit]
-            return Reply(rows, names, cursor.rowcount, cursor.lastrowid)
+            result = await self._query(sql % tuple(map(self._driver.escape, params)))
+        columns = result.description  # None if the statement gives no rows
+        names = columns and tuple(column[0] for column in columns)
+        rows = (result.rows or ())[:limit]
+        return Reply(rows, names, result.affected_rows, result.insert_id)
+
+    async def _query(self, sql: str) -> Any:
+        # Not by a cursor: aiomysql's asks for warnings, and raises them as Python's.
+        try:
+            await self._driver.query(sql)
+            result = self._driver._result
+            while self._driver._result.has_next:
+                await self._driver.next_result()
+            return result
+        except Exception:
+            if self.status is Status.OPEN:
+                # An error does not tell whether it ended the transaction.
+                with suppress(Exception):
+                    await self._driver.ping(reconnect=False)
+            raise
 
     def abort(self) -> None:
         writer, self._driver._writer = self._driver._writer, None
         self._driver._reader = None
-        if writer is None:
-            return
-        if self._driver.loop.is_closed():
-            _drop(writer.transport)
-        else:
-            writer.transport.abort()
+        transport = writer and writer.transport
+        if transport and not self._driver.loop.is_closed():
+            transport.abort()
+        elif transport and hasattr(transport, "_sock"):
+            # Without its loop a transport cannot close itself, only complain.
+            transport._sock.close()
+            transport._sock, transport._closing = None, True
 
     async def close(self) -> None:
         with driver_errors:
             await self._driver.ensure_closed()
-
-
-def _drop(transport: Any) -> None:
-    # Without its loop a transport cannot close itself, only complain.
-    socket = getattr(transport, "_sock", None)
-    if socket is not None:
-        socket.close()
-        transport._sock, transport._closing = None, True
