@@ -87,5 +87,4 @@ class Connection:
             transport._sock, transport._closing = None, True
 
     async def close(self) -> None:
-        with driver_errors:
-            await self._driver.ensure_closed()
+        await self._driver.ensure_closed()

@@ -141,8 +141,10 @@ class Pool:
             await asyncio.wait(self._tasks)
 
     def forget(self) -> None:
-        """Drop all connections without an await, for the event loop is closed."""
-        self._policy.close()
+        """Drop all connections without an await: the event loop may be closed."""
+        for action in self._policy.close():
+            if isinstance(action, policy.Refuse) and not self.loop.is_closed():
+                _refuse(action.waiter, action.error)
         for connection in self._connections:
             connection.abort()
         self._connections.clear()
