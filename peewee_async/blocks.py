@@ -13,7 +13,7 @@ from typing import Any, ParamSpec, TypedDict, TypeVar
 from peewee_async.core.dialect import TransactionOptions
 from peewee_async.core.execution import Steps
 from peewee_async.core.transactions import Block, Callback, Transactions
-from peewee_async.io.sessions import Frame, Session, Sessions
+from peewee_async.io.sessions import BlockEnded, Frame, Session, Sessions
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class OpenBlock:
         try:
             callbacks = await session.commit(block, begin)
         finally:
-            _release_if_ended(session, block)
+            _end_if_ended(session, block)
         await _call(callbacks)
 
     async def rollback(self, begin: bool = True) -> None:
@@ -71,13 +71,17 @@ class OpenBlock:
         try:
             await session.rollback(block, begin)
         finally:
-            _release_if_ended(session, block)
+            _end_if_ended(session, block)
 
     def after_commit(self, function: F) -> F:
         """Have a function called after the outermost COMMIT, and not on a rollback.
 
         function: takes no argument; if it is `async def`, it is awaited.
+
+        Raises RuntimeError if the block has ended.
         """
+        if self._frame.block.ended:
+            raise BlockEnded(self._frame.block)
         self._frame.block.callbacks.append(function)
         return function
 
@@ -88,7 +92,7 @@ class OpenBlock:
 class BlockContext:
     """A block to be opened: `async with` it once, or decorate `async def` with it."""
 
-    __slots__ = ("_frame", "_opening", "_outer", "_sessions")
+    __slots__ = ("_entered", "_frame", "_opening", "_outer", "_sessions")
 
     def __init__(self, sessions: Callable[[], Sessions], opening: Opening) -> None:
         self._sessions = sessions
@@ -99,7 +103,7 @@ class BlockContext:
     async def __aenter__(self) -> OpenBlock:
         if self._frame is not None:
             raise RuntimeError("This block is open already: make a new one to nest it.")
-        sessions = self._sessions()
+        self._entered = sessions = self._sessions()
         self._outer = sessions.frame
         self._frame = await sessions.begin(self._opening)
         sessions.enter(self._frame)
@@ -123,7 +127,7 @@ class BlockContext:
                 await asyncio.shield(task)
                 callbacks = []
         finally:
-            self._sessions().leave(frame, self._outer)
+            self._entered.leave(frame, self._outer)
         await _call(callbacks)
 
     def __call__(
@@ -152,8 +156,7 @@ async def _end(frame: Frame, error: Exception | None) -> list[Callback]:
         await _roll_back(session, block, error)
         return []
     finally:
-        session.transactions.end(block)
-        _release_if_ended(session, block)
+        session.end(block)
 
 
 async def _roll_back(session: Session, block: Block, error: BaseException) -> None:
@@ -181,13 +184,12 @@ async def _clean_up(frame: Frame, error: BaseException) -> None:
         session.connection.abort()
         session.transactions.lose("it could not be rolled back in time")
     finally:
-        session.transactions.end(block)
-        _release_if_ended(session, block)
+        session.end(block)
 
 
-def _release_if_ended(session: Session, block: Block) -> None:
-    if block.ended and block.outer is None:
-        session.release()
+def _end_if_ended(session: Session, block: Block) -> None:
+    if block.ended:
+        session.end(block)
 
 
 async def _call(callbacks: list[Callback]) -> None:

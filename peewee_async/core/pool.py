@@ -121,7 +121,8 @@ class Pool(Generic[C, W]):
         self._opening -= 1
         self._failure = None
         self._born[connection] = now
-        return self._place(connection)
+        # Another attempt may have failed meanwhile, for one who still waits.
+        return self._place(connection) + self._grow()
 
     def failed(self, error: peewee.PeeweeException) -> list[Action]:
         """A connection that was asked for could not be opened.

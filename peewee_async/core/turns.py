@@ -41,13 +41,20 @@ class Turns(Generic[W]):
         self._waiting = deque(entry for entry in self._waiting if entry[0] != waiter)
 
     def give(self) -> tuple[W | None, list[W]]:
-        """Give the turn back: whose it is now, and those whose block has ended."""
+        """Give the turn back; then `next_one` tells whose it is."""
         self._busy = False
+        return self.next_one()
+
+    def next_one(self) -> tuple[W | None, list[W]]:
+        """Tell whose turn it is now, and those whose block has ended.
+
+        To be asked when a block has ended without a turn being given back.
+        """
         stranded = [waiter for waiter, block in self._waiting if block.ended]
         for waiter in stranded:
             self.withdraw(waiter)
         for waiter, block in self._waiting:
-            if block is self._transactions.top:
+            if not self._busy and block is self._transactions.top:
                 self._busy = True
                 self.withdraw(waiter)
                 return waiter, stranded

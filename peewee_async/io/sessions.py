@@ -77,6 +77,13 @@ class Session:
         """Undo what was done in a block."""
         await self.run(block, lambda open_blocks: open_blocks.rollback(block, begin))
 
+    def end(self, block: Block) -> None:
+        """End a block whatever has become of it; the connection goes with the last."""
+        self.transactions.end(block)
+        self._tell(*self.turns.next_one())
+        if not self.transactions.blocks:
+            self.release()
+
     def release(self) -> None:
         """Give the connection back; later calls do nothing."""
         if not self.released:
@@ -86,6 +93,8 @@ class Session:
     async def _turn(self, block: Block) -> None:
         if self.turns.take(block):
             return
+        if block.ended:
+            raise BlockEnded(block)
         turn: Turn = asyncio.get_running_loop().create_future()
         self.turns.wait(turn, block)
         try:
@@ -102,7 +111,7 @@ class Session:
             self._withdraw(turn)
             raise
         if not granted:
-            raise BlockEnded
+            raise BlockEnded(block)
 
     def _withdraw(self, turn: Turn) -> None:
         self.turns.withdraw(turn)
@@ -110,23 +119,25 @@ class Session:
             self._give_turn()
 
     def _give_turn(self) -> None:
-        while True:
-            next_one, stranded = self.turns.give()
-            for turn in stranded:
-                _answer(turn, False)
-            if next_one is None or _answer(next_one, True):
-                return
+        self._tell(*self.turns.give())
+
+    def _tell(self, next_one: Turn | None, stranded: list[Turn]) -> None:
+        for turn in stranded:
+            if not turn.done():
+                turn.set_result(False)
+        if next_one is None:
+            return
+        if next_one.done():
+            self._give_turn()  # it was cancelled in this very turn of the loop
+        else:
+            next_one.set_result(True)
 
 
-def _answer(turn: Turn, granted: bool) -> bool:
-    if turn.done():
-        return False
-    turn.set_result(granted)
-    return True
+class BlockEnded(RuntimeError):
+    """Something was to be done in a block that has ended, perhaps in another task."""
 
-
-class BlockEnded(Exception):
-    """The block that a task was started in ended while the task waited for a turn."""
+    def __init__(self, block: Block) -> None:
+        super().__init__(f"{block!r} has ended: nothing can be done in it any more.")
 
 
 class Frame:
