@@ -97,15 +97,20 @@ class BlockContext:
     def __init__(self, sessions: Callable[[], Sessions], opening: Opening) -> None:
         self._sessions = sessions
         self._opening = opening
+        self._entered: Sessions | None = None
         self._frame: Frame | None = None
         self._outer: Frame | None = None
 
     async def __aenter__(self) -> OpenBlock:
-        if self._frame is not None:
+        if self._entered is not None:
             raise RuntimeError("This block is open already: make a new one to nest it.")
         self._entered = sessions = self._sessions()
-        self._outer = sessions.frame
-        self._frame = await sessions.begin(self._opening)
+        try:
+            self._outer = sessions.frame
+            self._frame = await sessions.begin(self._opening)
+        except BaseException:
+            self._entered = None
+            raise
         sessions.enter(self._frame)
         return OpenBlock(self._frame)
 
@@ -115,8 +120,9 @@ class BlockContext:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        sessions, self._entered = self._entered, None
         frame, self._frame = self._frame, None
-        if frame is None:
+        if sessions is None or frame is None:
             return
         try:
             if error is None or isinstance(error, Exception):
@@ -127,7 +133,7 @@ class BlockContext:
                 await asyncio.shield(task)
                 callbacks = []
         finally:
-            self._entered.leave(frame, self._outer)
+            sessions.leave(frame, self._outer)
         await _call(callbacks)
 
     def __call__(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from asyncio import Future
 from typing import Any
 
-import aiopg
 from psycopg2 import extensions
 
 from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.io.aiopg_driver import Driver, with_addresses
 from peewee_async.io.errors import driver_errors
 
 _STATUS = {
@@ -28,25 +27,11 @@ _DEFAULTS: dict[str, Any] = {
 
 async def connect(**options: Any) -> Connection:
     """Open a connection; options: those of psycopg2.connect and aiopg.connect."""
+    options = await with_addresses(_DEFAULTS | options)
     with driver_errors:
-        driver = Driver(**_DEFAULTS | options)
+        driver = Driver(**options)
         await driver
         return Connection(driver)
-
-
-class Driver(aiopg.Connection):
-    """A connection that leaves time limits and cancellation to the pool.
-
-    aiopg answers a statement that the server gave up (`statement_timeout`) with a
-    CancelledError, and makes a task for each wait.
-    """
-
-    async def _poll(self, waiter: Future[None], timeout: float | None) -> None:
-        self._ready(self._weakref)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
 
 
 class Connection:

@@ -1,0 +1,88 @@
+"""The connection of aiopg, repaired where it cannot be trusted."""
+
+from __future__ import annotations
+
+from asyncio import Future, get_running_loop
+from ipaddress import ip_address
+from socket import SOCK_STREAM
+from typing import Any
+
+import aiopg
+from psycopg2 import extensions, extras
+
+
+class Driver(aiopg.Connection):
+    """A connection that leaves time limits and cancellation to its user.
+
+    aiopg answers a statement that the server gave up (`statement_timeout`) with a
+    CancelledError, makes a task for each wait, and while it connects keeps waiting for
+    a socket that libpq has left for another one: that of the next address of the host,
+    or of a second attempt without TLS.
+    """
+
+    async def _poll(self, waiter: Future[None], timeout: float | None) -> None:
+        self._ready(self._weakref)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    async def _connect(self) -> Driver:
+        self._waiter = None
+        self._loop.remove_reader(self._conn.fileno())
+        self._fileno = None
+        try:
+            while (state := self._conn.poll()) != extensions.POLL_OK:
+                await self._wait_for_socket(self._conn.fileno(), state)
+        except BaseException:
+            self._conn.close()
+            raise
+        self._fileno = self._conn.fileno()
+        self._loop.add_reader(self._fileno, self._ready, self._weakref)
+        if self._enable_hstore:
+            await self._register_hstore()
+        return self
+
+    async def _wait_for_socket(self, socket: int, state: int) -> None:
+        ready: Future[None] = self._loop.create_future()
+        if state == extensions.POLL_READ:
+            watch, forget = self._loop.add_reader, self._loop.remove_reader
+        else:
+            watch, forget = self._loop.add_writer, self._loop.remove_writer
+        watch(socket, _wake, ready)
+        try:
+            await ready
+        finally:
+            forget(socket)
+
+    async def _register_hstore(self) -> None:
+        oids, array_oids = await self._get_oids()
+        if oids:  # the server may not have the extension
+            extras.register_hstore(self._conn, oid=oids, array_oid=array_oids)
+
+
+def _wake(waiter: Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+async def with_addresses(options: dict[str, Any]) -> dict[str, Any]:
+    """Look the host up, which libpq would do without letting the event loop run."""
+    host = options.get("host")
+    if not host or "hostaddr" in options or not _is_name(host):
+        return options
+    found = await get_running_loop().getaddrinfo(host, None, type=SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
+    # One host for each address, as libpq wants it; the name is what TLS verifies.
+    hosts = ",".join([host] * len(addresses))
+    return options | {"host": hosts, "hostaddr": ",".join(addresses)}
+
+
+def _is_name(host: str) -> bool:
+    if "," in host or host.startswith(("/", "@")):
+        return False  # several hosts, or the folder of a unix socket
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False
