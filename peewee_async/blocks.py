@@ -13,7 +13,13 @@ from typing import Any, ParamSpec, TypedDict, TypeVar
 from peewee_async.core.dialect import TransactionOptions
 from peewee_async.core.execution import Steps
 from peewee_async.core.transactions import Block, Callback, Transactions
-from peewee_async.io.sessions import BlockEnded, Frame, Session, Sessions
+from peewee_async.io.sessions import (
+    BlockEnded,
+    Frame,
+    Session,
+    Sessions,
+    inner_block,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,6 +61,7 @@ class OpenBlock:
         Raises the server's refusal, after everything in the block was rolled back.
         """
         session, block = self._frame.session, self._frame.block
+        _require_innermost(block, "commit")
         try:
             callbacks = await session.commit(block, begin)
         finally:
@@ -68,6 +75,7 @@ class OpenBlock:
         and what follows in it is outside.
         """
         session, block = self._frame.session, self._frame.block
+        _require_innermost(block, "roll back")
         try:
             await session.rollback(block, begin)
         finally:
@@ -149,6 +157,13 @@ class BlockContext:
                 return await function(*args, **kwargs)
 
         return inner
+
+
+def _require_innermost(block: Block, verb: str) -> None:
+    # To wait for its turn, this task would have to wait for itself.
+    inner = inner_block(block)
+    if inner is not None:
+        raise RuntimeError(f"cannot {verb} {block!r}: {inner!r} is open inside it")
 
 
 async def _end(frame: Frame, error: Exception | None) -> list[Callback]:

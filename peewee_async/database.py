@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
@@ -41,7 +43,13 @@ class AioDatabase(peewee.Database):
     _max_connections = 1
     _allow_sync: bool | None = None
     _sessions: Sessions
+    _state: Any
     _set_server_version: Callable[[Any], None]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        # A sync connection that a program leaves open is no reason to complain.
+        weakref.finalize(self, _close_sync, self._state, os.getpid())
 
     def init(self, database: str | None, *args: Any, **options: Any) -> None:
         """Name the database and its options, now or again, as peewee does.
@@ -123,9 +131,9 @@ class AioDatabase(peewee.Database):
 
         Raises peewee.OperationalError if the server cannot be reached.
         """
-        sessions = self.ready_sessions()
-        if sessions.open_pool is None:
-            await sessions.pool.warm()
+        pool = self.ready_sessions().pool
+        if not pool.connected:
+            await pool.warm()
 
     async def aio_close(self) -> None:
         """Close the pool of the running event loop; the next query opens a new one."""
@@ -133,8 +141,9 @@ class AioDatabase(peewee.Database):
 
     @property
     def is_connected(self) -> bool:
-        """Whether the running event loop has an open pool for this database."""
-        return in_event_loop() and self._sessions.open_pool is not None
+        """Whether the running event loop has open connections to this database."""
+        pool = self._sessions.open_pool if in_event_loop() else None
+        return pool is not None and pool.connected
 
     async def aio_execute(self, query: Any) -> Any:
         """Run a query; the value is what `query.execute()` gives in peewee."""
@@ -201,6 +210,13 @@ class AioDatabase(peewee.Database):
         self._require_sync()
         raw: Any = super()
         return raw.cursor(*args, **options)
+
+
+def _close_sync(state: Any, process: int) -> None:
+    # In a process that was forked it is still its parent's connection.
+    if not state.closed and process == os.getpid():
+        with suppress(Exception):
+            state.conn.close()
 
 
 def aio_database(database: Any) -> AioDatabase:

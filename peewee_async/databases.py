@@ -61,7 +61,7 @@ class PostgresqlDatabase(_ServerDatabase, peewee.PostgresqlDatabase):
         return params
 
     def _target(self) -> str:
-        if self.database.startswith("postgresql://"):
+        if "://" in self.database:
             return "PostgreSQL"  # a URL may hold a password
         return super()._target()
 

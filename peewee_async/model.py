@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import peewee
 
@@ -174,6 +174,8 @@ class AioModel(peewee.Model):
     1
     1
     """
+
+    DoesNotExist: ClassVar[type[peewee.DoesNotExist]]  # made by peewee for each model
 
     @classmethod
     def select(cls, *fields: Any) -> AioModelSelect[Self]:

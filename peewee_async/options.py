@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from peewee_async.core.pool import require_sizes
 from peewee_async.io.pool import PoolOptions
 
 # The names that both older generations of this API used, and what they are called now.
@@ -33,7 +34,8 @@ def split(
 
     max_connections: what holds unless the options say otherwise.
 
-    Raises ValueError for a pool option that is not known, or given twice.
+    Raises ValueError for a pool option that is not known or given twice, and for a
+    pool that cannot be.
     """
     others = dict(options)
     chosen: dict[str, Any] = {}
@@ -44,6 +46,7 @@ def split(
             _choose(chosen, name, others.pop(name), NAMES)
     chosen.setdefault("max_connections", max_connections)
     chosen.setdefault("min_connections", min(1, chosen["max_connections"]))
+    require_sizes(chosen["min_connections"], chosen["max_connections"])
     return PoolOptions(**chosen), others
 
 

@@ -101,17 +101,25 @@ def scalar(
 
 
 def count(dialect: Dialect, query: Any, clear_limit: bool = False) -> Plan[int]:
-    """Count the rows that a query gives."""
+    """Count the rows that a query gives; TypeError for one that writes."""
     if isinstance(query, peewee.RawQuery):
         sql, params = _subquery(dialect, query)
         text = f"SELECT COUNT(1) FROM {sql} AS _wrapped"
         return Plan(Statement(text, params, 1), _one_value)
+    if not _selects(query):
+        raise TypeError(
+            f"A {type(query).__name__} writes rows: count those of a SELECT."
+        )
     inner = _countable(query)
     if clear_limit:
         inner._limit = inner._offset = None
     outer = peewee.Select([inner.alias("_wrapped")], [peewee.fn.COUNT(peewee.SQL("1"))])
     outer.bind(query._database)
     return Plan(_statement(dialect, outer, 1), _one_value)
+
+
+def _selects(query: Any) -> bool:
+    return isinstance(query, peewee.SelectBase)
 
 
 def exists(dialect: Dialect, query: Any) -> Plan[bool]:
@@ -158,7 +166,7 @@ def _key_columns(query: Any) -> Any:
 
 
 def _query_type(query: Any) -> int:
-    if isinstance(query._insert, Mapping) and not query._columns:
+    if isinstance(query._insert, Mapping):
         return peewee.Insert.SIMPLE
     if isinstance(query._insert, peewee.SelectQuery | peewee.SQL):
         return peewee.Insert.QUERY
@@ -178,8 +186,6 @@ class _InsertedKey:
     def __call__(self, reply: Reply) -> Any:
         if not self._dialect.returning:
             return self._last_id(reply)
-        if self._query._returning is None:
-            return None
         rows = decoder(self._query)(reply)
         if self._many:
             return rows
@@ -198,7 +204,7 @@ def _key_of(row: Any) -> Any:
         return row
     try:
         return row[0]
-    except (IndexError, KeyError, TypeError):
+    except (KeyError, TypeError):
         return None
 
 
@@ -263,7 +269,6 @@ def _countable(query: Any) -> Any:
     if not columns:
         columns = [peewee.SQL("1")]
     clone._returning = [_named(node, index) for index, node in enumerate(columns)]
-    clone._is_default = False
     return clone
 
 
@@ -271,7 +276,6 @@ def _rows_depend_on_columns(query: Any) -> bool:
     return bool(
         query._having is not None
         or query._group_by is not None
-        or query._windows is not None
         or query._distinct is not None
         or query._simple_distinct
     )

@@ -54,6 +54,15 @@ class Statistics(NamedTuple):
     waiting: int
 
 
+def require_sizes(minimum: int, maximum: int) -> None:
+    """Raise ValueError unless a pool can have so many connections."""
+    if not 0 <= minimum <= maximum or maximum < 1:
+        raise ValueError(
+            f"A pool of {minimum} to {maximum} connections cannot be: "
+            "max_connections must be 1 or more, min_connections not above it."
+        )
+
+
 class Pool(Generic[C, W]):
     """The connections of one pool, those who wait for them, and the rules.
 
@@ -64,11 +73,7 @@ class Pool(Generic[C, W]):
     def __init__(
         self, minimum: int, maximum: int, max_lifetime: float | None = None
     ) -> None:
-        if not 0 <= minimum <= maximum or maximum < 1:
-            raise ValueError(
-                f"A pool of {minimum} to {maximum} connections cannot be: "
-                "max_connections must be 1 or more, min_connections not above it."
-            )
+        require_sizes(minimum, maximum)
         self.minimum = minimum
         self.maximum = maximum
         self.max_lifetime = max_lifetime

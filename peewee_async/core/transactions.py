@@ -221,7 +221,7 @@ class Transactions:
             self._abandon(block)
             raise
         except Exception:
-            self._end(block)
+            self.end(block)
             raise
         block.state = State.ROLLED_BACK
         block.doomed = False
@@ -251,6 +251,9 @@ class Transactions:
         try:
             for statement in self._begin(block):
                 yield statement
+        except GeneratorExit:
+            self._abandon(block)
+            raise
         except Exception as error:
             # What was asked for has been done; it is what follows that cannot be.
             self.lose(f"it could not begin anew ({error})")
@@ -310,12 +313,18 @@ class Transactions:
     def _abandon(self, block: Block) -> None:
         """End a block whose command was interrupted, so that nobody knows its fate."""
         self.lose("its connection was given up in the middle of a command")
-        self._end(block)
+        self.end(block)
 
     def end(self, block: Block) -> None:
-        """Take a block off the stack with whatever is still open inside it."""
+        """Take a block off the stack with whatever is still open inside it.
+
+        Nothing of it was undone on the server, so nothing around it can be committed.
+        """
         while block in self.blocks:
-            self._end(self.blocks[-1])
+            inner = self.blocks[-1]
+            if inner.outer is not None:
+                inner.outer.doomed = True
+            self._end(inner)
 
     def _end(self, block: Block) -> None:
         block.ended = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +65,11 @@ class Pool:
     def closed(self) -> bool:
         """Whether the pool was closed; it cannot be used again."""
         return self._policy.closed
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is any connection."""
+        return bool(self._connections)
 
     def statistics(self) -> policy.Statistics:
         """Count the connections, and the callers that wait for one."""
@@ -137,7 +143,7 @@ class Pool:
             await guard.aclose()
         for task in self._openings:
             task.cancel()
-        if self._tasks:
+        while self._tasks:
             await asyncio.wait(self._tasks)
 
     def forget(self) -> None:
@@ -148,6 +154,9 @@ class Pool:
         for connection in self._connections:
             connection.abort()
         self._connections.clear()
+        if not self.loop.is_running():
+            for task in self._tasks:
+                _silence(task)
 
     def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something done that outlives its caller; `close` waits for it."""
@@ -179,29 +188,32 @@ class Pool:
     async def _open(self) -> None:
         try:
             connection = await self._connected()
-        except BaseException as error:
-            failure = (
-                error
-                if isinstance(error, Exception)
-                else ConnectionError("the attempt was cancelled")
-            )
-            reason = cannot_connect(self._target, failure)
-            self._carry_out(self._policy.failed(reason))
-            if not isinstance(error, Exception):
-                raise
-            return
-        self._connections.add(connection)
-        self._learn(connection)
-        self._carry_out(self._policy.opened(connection, self.loop.time()))
+        except Exception as error:
+            self._failed(error)
+        except BaseException:
+            self._failed(ConnectionError("the attempt was cancelled"))
+            raise
+        else:
+            self._connections.add(connection)
+            self._carry_out(self._policy.opened(connection, self.loop.time()))
+
+    def _failed(self, error: Exception) -> None:
+        self._carry_out(self._policy.failed(cannot_connect(self._target, error)))
 
     async def _connected(self) -> Connection:
         limit = self.options.connect_timeout
         try:
             async with asyncio.timeout(limit):
-                return await self._connect()
+                connection = await self._connect()
         except TimeoutError as error:
             text = f"no answer within {limit:g} s (connect_timeout)"
             raise peewee.OperationalError(text) from error
+        try:
+            self._learn(connection)
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
 
     def _close_connection(self, connection: Connection) -> None:
         self._connections.discard(connection)
@@ -227,6 +239,15 @@ class Pool:
             if not self.closed:
                 self._guard = None
                 await self.close()
+
+
+def _silence(task: asyncio.Task[None]) -> None:
+    """End a task whose event loop will not: it was stopped in the middle."""
+    task._log_destroy_pending = False  # type: ignore[attr-defined]
+    work = task.get_coro()
+    with suppress(Exception):
+        if work is not None:
+            work.close()
 
 
 async def _say_goodbye(connection: Connection) -> None:

@@ -149,6 +149,27 @@ class Frame:
         self.session = session
         self.block = block
 
+    def still_open(self) -> Frame | None:
+        """Give the frame of the innermost block that was not ended by hand."""
+        block: Block | None = self.block
+        while block is not None and block.ended:
+            block = block.outer
+        if block is self.block:
+            return self
+        return None if block is None else Frame(self.session, block)
+
+
+def inner_block(block: Block) -> Block | None:
+    """Give the block inside this one that the current task is in, if there is one."""
+    for frame in _frames.get({}).values():
+        current = frame.still_open()
+        inner = outer = None if current is None else current.block
+        while outer is not None and outer is not block:
+            outer = outer.outer
+        if outer is block and inner is not block:
+            return inner
+    return None
+
 
 async def run_limited(work: Work[T], connection: Connection, pool: Pool) -> T:
     """Do the work, within the `query_timeout` of the pool if it has one."""
@@ -178,10 +199,10 @@ class Sessions:
 
     @property
     def frame(self) -> Frame | None:
-        """The innermost block that the current task is in, if it is still open."""
+        """The innermost open block that the current task is in."""
         frames = _frames.get(None)
         frame = frames.get(self) if frames else None
-        return None if frame is None or frame.block.ended else frame
+        return None if frame is None else frame.still_open()
 
     def enter(self, frame: Frame | None) -> None:
         """Make a block, or none, the one that the current task is in."""
@@ -197,12 +218,13 @@ class Sessions:
         has closed.
         """
         frames = _frames.get(None)
-        if frames and frames.get(self) is frame:
+        current = frames.get(self) if frames else None
+        if current is not None and current.block is frame.block:
             self.enter(outer)
 
     def _others(self) -> Iterator[tuple[Sessions, Frame]]:
         for sessions, frame in _frames.get({}).items():
-            if not frame.block.ended:
+            if frame.still_open() is not None:
                 yield sessions, frame
 
     @property
@@ -234,8 +256,7 @@ class Sessions:
 
     async def run(self, work: Work[T]) -> T:
         """Do the work, in the block of the current task or on a free connection."""
-        frame = self.frame
-        if frame is not None:
+        while (frame := self.frame) is not None:
             try:
                 return await frame.session.run(frame.block, lambda _: work)
             except BlockEnded:
@@ -249,8 +270,7 @@ class Sessions:
 
     async def transact(self, make: Make[T]) -> T:
         """Do work that has to know which transaction it is in."""
-        frame = self.frame
-        if frame is not None:
+        while (frame := self.frame) is not None:
             try:
                 return await frame.session.run(frame.block, make)
             except BlockEnded:
@@ -259,8 +279,7 @@ class Sessions:
 
     async def begin(self, opening: Make[Block]) -> Frame:
         """Open a block inside the one of the current task, or on a connection."""
-        frame = self.frame
-        if frame is not None:
+        while (frame := self.frame) is not None:
             session = frame.session
             try:
                 return Frame(session, await session.run(frame.block, opening))
