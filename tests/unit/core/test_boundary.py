@@ -1,0 +1,39 @@
+"""The values at the boundary."""
+
+import pytest
+
+from peewee_async.core.boundary import Reply, Statement, Status
+
+
+def test_a_statement_needs_only_its_text() -> None:
+    assert Statement("BEGIN") == ("BEGIN", (), None)
+
+
+def test_statements_are_equal_by_all_that_is_sent() -> None:
+    statement = Statement("SELECT ?", (1,), limit=1)
+    assert statement == Statement("SELECT ?", (1,), limit=1)
+    assert statement != Statement("SELECT ?", (2,), limit=1)
+    assert statement != Statement("SELECT ?", (1,))
+
+
+def test_a_reply_says_nothing_unless_told() -> None:
+    rows, columns, rowcount, lastrowid = Reply()
+    assert list(rows) == []
+    assert columns is None
+    assert rowcount == -1, "PEP 249 for: no number is known"
+    assert lastrowid is None
+
+
+@pytest.mark.parametrize("value", [Statement("BEGIN"), Reply()])
+def test_nobody_changes_a_value_on_its_way(value: object) -> None:
+    for name in ("sql", "rows", "extra"):
+        with pytest.raises(AttributeError):
+            setattr(value, name, ())
+
+
+def test_a_status_completes_a_sentence() -> None:
+    assert [f"The connection is {status.value}." for status in Status] == [
+        "The connection is idle.",
+        "The connection is in a transaction.",
+        "The connection is in a transaction that can only be rolled back.",
+    ]

@@ -1,0 +1,465 @@
+"""The facts of a database: its SQL, its quotes, its transactions, its errors."""
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import peewee
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from peewee import fn
+
+from peewee_async.core.boundary import Statement
+from peewee_async.core.dialect import (
+    ISOLATION_LEVELS,
+    LOCK_TYPES,
+    PLAIN,
+    Dialect,
+    Family,
+    TransactionOptions,
+    family_of,
+    unwrap,
+)
+from tests.unit.library import frozen
+from tests.unit.models import DIALECTS, MYSQL, POSTGRES, SQLITE, Post, User
+
+every_dialect = pytest.mark.parametrize(
+    "dialect", DIALECTS, ids=[dialect.family.value for dialect in DIALECTS]
+)
+
+
+class Order(peewee.Model):
+    """Words that SQL keeps for itself."""
+
+    group: Any = peewee.IntegerField(column_name="select")
+    share: Any = peewee.IntegerField(column_name="per cent")
+
+    class Meta:
+        table_name = "order"
+
+
+def begins(dialect: Dialect, **options: Any) -> list[str]:
+    statements = dialect.begin(TransactionOptions(**options))
+    assert all(statement == Statement(statement.sql) for statement in statements)
+    return [statement.sql for statement in statements]
+
+
+def model_of(database: Any) -> Any:
+    meta = type("Meta", (), {"database": database})
+    return type("Bound", (peewee.Model,), {"Meta": meta, "age": peewee.IntegerField()})
+
+
+@pytest.mark.parametrize(
+    ("database", "family"),
+    [
+        (peewee.PostgresqlDatabase("unit"), Family.POSTGRES),
+        (peewee.MySQLDatabase("unit"), Family.MYSQL),
+        (peewee.SqliteDatabase("unit"), Family.SQLITE),
+        (type("Mine", (peewee.SqliteDatabase,), {})("unit"), Family.SQLITE),
+        (peewee.PostgresqlDatabase(None), Family.POSTGRES),
+    ],
+)
+def test_the_family_is_that_of_the_class(database: Any, family: Family) -> None:
+    assert family_of(database) is family
+    assert Dialect(database).family is family
+
+
+@pytest.mark.parametrize("thing", [None, "sqlite:///", peewee.Database(None)])
+def test_other_things_have_no_family(thing: Any) -> None:
+    with pytest.raises(peewee.ImproperlyConfigured) as caught:
+        family_of(thing)
+    assert str(caught.value).startswith(f"{type(thing).__name__} is no ")
+
+
+def test_a_proxy_stands_for_its_database() -> None:
+    proxy = peewee.DatabaseProxy()
+    proxy.initialize(SQLITE.database)
+    assert unwrap(proxy) is SQLITE.database
+
+
+def test_a_proxy_may_stand_for_another_proxy() -> None:
+    inner, outer = peewee.Proxy(), peewee.DatabaseProxy()
+    outer.initialize(inner)
+    inner.initialize(MYSQL.database)
+    assert unwrap(outer) is MYSQL.database
+
+
+@pytest.mark.parametrize("kind", [peewee.Proxy, peewee.DatabaseProxy])
+def test_a_proxy_may_stand_for_nothing_yet(kind: Callable[[], Any]) -> None:
+    assert unwrap(kind()) is None
+
+
+@pytest.mark.parametrize("database", [POSTGRES.database, None])
+def test_a_proxy_is_not_needed(database: Any) -> None:
+    assert unwrap(database) is database
+
+
+def test_returning_is_what_the_database_has() -> None:
+    assert [dialect.returning for dialect in DIALECTS] == [True, False, False]
+
+
+def test_returning_can_be_had_on_sqlite() -> None:
+    database = peewee.SqliteDatabase(":memory:", returning_clause=True)
+    assert Dialect(database).returning is True
+
+
+QUERIES: dict[str, Callable[[], Any]] = {
+    "select": lambda: User.select().where(User.name == "ada").order_by(User.id),
+    "join": lambda: Post.select(Post, User).join(User, on=Post.author),
+    "aggregate": lambda: User.select(fn.MAX(User.age)).having(fn.COUNT(User.id) > 1),
+    "union": lambda: User.select().where(User.age > 3) | User.select().limit(2),
+    "offset": lambda: User.select().offset(7),
+    "null": lambda: Post.select().where(Post.editor.is_null()),
+    "list": lambda: User.select().where(User.age << [1, 2]),
+    "pattern": lambda: User.select().where(User.name.contains("50%_\\")),
+    "insert": lambda: User.insert(name="ada"),
+    "insert many": lambda: User.insert_many([{"name": "ada"}, {"name": "bob"}]),
+    "insert from": lambda: User.insert_from(Post.select(Post.title), [User.name]),
+    "ignore": lambda: User.insert(name="ada").on_conflict_ignore(),
+    "update": lambda: User.update(age=User.age + 1).where(User.id == 3),
+    "delete": lambda: User.delete().where(User.id == 3),
+    "raw": lambda: User.raw("SELECT 1 WHERE 2 = %s", 2),
+}
+
+
+@every_dialect
+@pytest.mark.parametrize("name", QUERIES)
+def test_compile_gives_the_sql_of_peewee(dialect: Dialect, name: str) -> None:
+    sql, params = QUERIES[name]().bind(dialect.database).sql()
+    assert dialect.compile(QUERIES[name]()) == (sql, tuple(params))
+
+
+@every_dialect
+@pytest.mark.parametrize("name", QUERIES)
+def test_compile_does_not_touch_the_query(dialect: Dialect, name: str) -> None:
+    query = QUERIES[name]()
+    before = frozen(query)
+    dialect.compile(query)
+    assert frozen(query) == before
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [
+        (
+            POSTGRES,
+            'SELECT "t1"."per cent" FROM "order" AS "t1" WHERE ("t1"."select" = %s)',
+        ),
+        (
+            MYSQL,
+            "SELECT `t1`.`per cent` FROM `order` AS `t1` WHERE (`t1`.`select` = %s)",
+        ),
+        (
+            SQLITE,
+            'SELECT "t1"."per cent" FROM "order" AS "t1" WHERE ("t1"."select" = ?)',
+        ),
+    ],
+)
+def test_compile_quotes_reserved_words(dialect: Dialect, sql: str) -> None:
+    query = Order.select(Order.share).where(Order.group == 1)
+    assert dialect.compile(query) == (sql, (1,))
+
+
+@every_dialect
+def test_compile_keeps_percent_signs_of_values_out_of_the_sql(dialect: Dialect) -> None:
+    sql, params = dialect.compile(User.select().where(User.name == "100%s"))
+    assert params == ("100%s",)
+    assert sql.replace(dialect.database.param, "").count("%") == 0
+
+
+def test_compile_takes_a_query_bound_to_nothing() -> None:
+    assert User._meta.database is None
+    assert POSTGRES.compile(User.select(User.id))[0] == (
+        'SELECT "t1"."id" FROM "user" AS "t1"'
+    )
+
+
+@every_dialect
+def test_compile_takes_a_noop_of_a_model_bound_to_nothing(dialect: Dialect) -> None:
+    sql, params = dialect.compile(User.noop())
+    assert sql.startswith("SELECT 0 WHERE ")
+    assert params == ()
+
+
+def test_compile_takes_a_query_of_another_database_of_the_family() -> None:
+    other = model_of(peewee.PostgresqlDatabase("other"))
+    assert POSTGRES.compile(other.select(other.age))[0] == (
+        'SELECT "t1"."age" FROM "bound" AS "t1"'
+    )
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: model.select(),
+        lambda model: model.insert(age=1),
+        lambda model: model.update(age=1),
+        lambda model: model.delete(),
+        lambda model: model.raw("SELECT 1"),
+        lambda model: model.select() | model.select(),
+        lambda model: model.noop(),
+    ],
+)
+def test_compile_refuses_a_query_of_another_family(make: Any) -> None:
+    query = make(model_of(peewee.MySQLDatabase("other")))
+    with pytest.raises(peewee.InterfaceError, match=r"MySQL.*PostgreSQL"):
+        POSTGRES.compile(query)
+
+
+def test_compile_looks_through_a_proxy_for_the_family() -> None:
+    proxy = peewee.DatabaseProxy()
+    query = model_of(proxy).select()
+    POSTGRES.compile(query)
+    proxy.initialize(MYSQL.database)
+    with pytest.raises(peewee.InterfaceError, match=r"MySQL.*PostgreSQL"):
+        POSTGRES.compile(query)
+
+
+def test_compile_takes_a_node_that_is_no_query() -> None:
+    assert POSTGRES.compile(peewee.SQL("a = %s", (1,))) == ("a = %s", (1,))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "quoted"),
+    [(POSTGRES, '"a""b`c%%"'), (MYSQL, '`a"b``c%%`'), (SQLITE, '"a""b`c%"')],
+)
+def test_quote_doubles_quotes_and_percent_signs(dialect: Dialect, quoted: str) -> None:
+    assert dialect.quote('a"b`c%') == quoted
+
+
+@every_dialect
+@pytest.mark.parametrize("name", ["", "\0", "a\0b"])
+def test_quote_refuses_what_is_no_name(dialect: Dialect, name: str) -> None:
+    with pytest.raises(ValueError, match="cannot be the name of a savepoint"):
+        dialect.quote(name)
+
+
+@every_dialect
+@given(name=st.text(st.sampled_from("a\"`%\\';- \n[]"), min_size=1))
+@settings(max_examples=80, deadline=None, database=None)
+def test_a_name_cannot_end_its_quotes(dialect: Dialect, name: str) -> None:
+    quoted = dialect.quote(name)
+    if dialect.database.param == "%s":
+        quoted = quoted % ()  # what a driver does before it sends
+    mark: str = dialect.database.quote[0]
+    assert quoted[0] == quoted[-1] == mark
+    inner = quoted[1:-1]
+    assert mark not in inner.replace(mark * 2, "")
+    assert inner.replace(mark * 2, mark) == name
+
+
+@given(name=st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+@settings(max_examples=60, deadline=None, database=None)
+def test_sqlite_takes_any_name_as_one_savepoint(name: str) -> None:
+    if "\0" in name:
+        return
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        connection.execute(f"SAVEPOINT {SQLITE.quote(name)}")
+        assert connection.in_transaction
+        connection.execute(f"RELEASE {SQLITE.quote(name)}")
+        assert not connection.in_transaction
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql"),
+    [(POSTGRES, "BEGIN"), (MYSQL, "BEGIN"), (SQLITE, "BEGIN IMMEDIATE")],
+)
+def test_begin_needs_no_options(dialect: Dialect, sql: str) -> None:
+    assert dialect.begin() == dialect.begin(PLAIN) == [Statement(sql)]
+
+
+@pytest.mark.parametrize(
+    ("options", "sql"),
+    [
+        ({"read_only": True}, "BEGIN READ ONLY"),
+        ({"read_only": False}, "BEGIN READ WRITE"),
+        ({"deferrable": True}, "BEGIN DEFERRABLE"),
+        ({"deferrable": False}, "BEGIN NOT DEFERRABLE"),
+        (
+            {
+                "isolation_level": "serializable",
+                "read_only": True,
+                "deferrable": True,
+            },
+            "BEGIN READ ONLY ISOLATION LEVEL SERIALIZABLE DEFERRABLE",
+        ),
+    ],
+)
+def test_begin_on_postgres_is_one_command(options: dict[str, Any], sql: str) -> None:
+    assert begins(POSTGRES, **options) == [sql]
+
+
+@pytest.mark.parametrize(
+    ("options", "commands"),
+    [
+        ({"read_only": True}, ["START TRANSACTION READ ONLY"]),
+        ({"read_only": False}, ["START TRANSACTION READ WRITE"]),
+        (
+            {"isolation_level": "READ COMMITTED"},
+            ["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "BEGIN"],
+        ),
+        (
+            {"isolation_level": "read_committed", "read_only": True},
+            [
+                "SET TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "START TRANSACTION READ ONLY",
+            ],
+        ),
+    ],
+)
+def test_begin_on_mysql_sets_the_isolation_level_first(
+    options: dict[str, Any], commands: list[str]
+) -> None:
+    assert begins(MYSQL, **options) == commands
+
+
+@pytest.mark.parametrize("lock_type", LOCK_TYPES)
+def test_begin_on_sqlite_has_a_lock_type(lock_type: str) -> None:
+    assert begins(SQLITE, lock_type=lock_type) == [f"BEGIN {lock_type}"]
+    assert begins(SQLITE, lock_type=lock_type.lower()) == [f"BEGIN {lock_type}"]
+
+
+def test_begin_on_sqlite_does_not_lock_to_read() -> None:
+    assert begins(SQLITE, read_only=True) == ["BEGIN DEFERRED"]
+    assert begins(SQLITE, read_only=False) == ["BEGIN IMMEDIATE"]
+    both = begins(SQLITE, read_only=True, lock_type="EXCLUSIVE")
+    assert both == ["BEGIN EXCLUSIVE"]
+
+
+@pytest.mark.parametrize("level", ISOLATION_LEVELS)
+def test_begin_takes_a_level_in_any_spelling(level: str) -> None:
+    expected = [f"BEGIN ISOLATION LEVEL {level}"]
+    for spelling in (level, level.lower(), level.title().replace(" ", "_")):
+        assert begins(POSTGRES, isolation_level=spelling) == expected
+
+
+@pytest.mark.parametrize("dialect", [POSTGRES, MYSQL])
+@pytest.mark.parametrize("level", ["", "SNAPSHOT", "SERIALIZABLE; DROP TABLE x"])
+def test_begin_refuses_an_unknown_level(dialect: Dialect, level: str) -> None:
+    with pytest.raises(ValueError, match=r"is no isolation_level.*SERIALIZABLE"):
+        begins(dialect, isolation_level=level)
+
+
+@pytest.mark.parametrize("lock_type", ["", "SHARED", "IMMEDIATE; DROP TABLE x"])
+def test_begin_refuses_an_unknown_lock_type(lock_type: str) -> None:
+    with pytest.raises(ValueError, match=r"is no lock_type.*EXCLUSIVE"):
+        begins(SQLITE, lock_type=lock_type)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "option", "value"),
+    [
+        (POSTGRES, "lock_type", "IMMEDIATE"),
+        (MYSQL, "lock_type", "IMMEDIATE"),
+        (MYSQL, "deferrable", False),
+        (SQLITE, "isolation_level", "SERIALIZABLE"),
+        (SQLITE, "deferrable", True),
+    ],
+)
+def test_begin_refuses_what_the_database_does_not_have(
+    dialect: Dialect, option: str, value: Any
+) -> None:
+    match = f"^{dialect.family.value} transactions have no {option}"
+    with pytest.raises(ValueError, match=match):
+        begins(dialect, **{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "level"),
+    [("SERIALIZABLE", "SERIALIZABLE"), (1, "READ COMMITTED")],
+)
+def test_the_isolation_level_of_a_database_holds(option: Any, level: str) -> None:
+    database = peewee.PostgresqlDatabase("unit", isolation_level=option)
+    assert begins(Dialect(database)) == [f"BEGIN ISOLATION LEVEL {level}"]
+
+
+def test_the_isolation_level_of_a_transaction_wins() -> None:
+    database = peewee.PostgresqlDatabase("unit", isolation_level="SERIALIZABLE")
+    assert begins(Dialect(database), isolation_level="read committed") == [
+        "BEGIN ISOLATION LEVEL READ COMMITTED"
+    ]
+
+
+def test_the_lock_type_of_a_database_holds() -> None:
+    database: Any = peewee.SqliteDatabase("unit")
+    database._lock_type = "exclusive"  # an argument of peewee 4.5
+    dialect = Dialect(database)
+    assert begins(dialect) == ["BEGIN EXCLUSIVE"]
+    assert begins(dialect, read_only=True) == ["BEGIN EXCLUSIVE"]
+    assert begins(dialect, lock_type="deferred") == ["BEGIN DEFERRED"]
+
+
+def test_a_database_of_an_older_peewee_has_no_lock_type() -> None:
+    database: Any = peewee.SqliteDatabase("unit")
+    vars(database).pop("_lock_type", None)
+    assert begins(Dialect(database)) == ["BEGIN IMMEDIATE"]
+
+
+class DriverError(Exception):
+    """Carries what the error of a driver carries."""
+
+    def __init__(self, *args: Any, **facts: str | None) -> None:
+        super().__init__(*args)
+        vars(self).update(facts)
+
+
+@pytest.mark.parametrize(
+    ("code", "taken"), [("23505", True), ("23503", False), (None, False)]
+)
+def test_a_duplicate_is_known_on_postgres_by_sqlstate(
+    code: str | None, taken: bool
+) -> None:
+    error = peewee.IntegrityError(DriverError("duplicate key", pgcode=code))
+    assert POSTGRES.is_duplicate(error) is taken
+
+
+@pytest.mark.parametrize(
+    ("args", "taken"),
+    [((1062, "Duplicate entry"), True), ((1452, "foreign key"), False), ((), False)],
+)
+def test_a_duplicate_is_known_on_mysql_by_number(
+    args: tuple[Any, ...], taken: bool
+) -> None:
+    error = peewee.IntegrityError(DriverError(*args), *args)
+    assert MYSQL.is_duplicate(error) is taken
+
+
+@pytest.mark.parametrize(
+    ("insert", "taken"),
+    [
+        ("INSERT INTO t VALUES (1, 9, 1, 1)", True),
+        ("INSERT INTO t VALUES (9, 1, 1, 1)", True),
+        ("INSERT INTO t (rowid, id, a, b, c) VALUES (1, 9, 9, 1, 1)", True),
+        ("INSERT INTO t VALUES (9, 9, NULL, 1)", False),
+        ("INSERT INTO t VALUES (9, 9, 1, -1)", False),
+    ],
+    ids=["primary key", "unique", "rowid", "not null", "check"],
+)
+def test_a_duplicate_is_known_on_sqlite_by_extended_code(
+    insert: str, taken: bool
+) -> None:
+    database: Any = peewee.SqliteDatabase(":memory:")
+    with database.connection_context():
+        database.execute_sql(
+            "CREATE TABLE t (id TEXT PRIMARY KEY, a UNIQUE, "
+            "b NOT NULL, c CHECK (c > 0))"
+        )
+        database.execute_sql(
+            "INSERT INTO t (rowid, id, a, b, c) VALUES (1, 1, 1, 1, 1)"
+        )
+        with pytest.raises(peewee.IntegrityError) as caught:
+            database.execute_sql(insert)
+    assert SQLITE.is_duplicate(caught.value) is taken
+
+
+@every_dialect
+def test_an_error_of_ours_is_no_duplicate(dialect: Dialect) -> None:
+    assert dialect.is_duplicate(peewee.IntegrityError("no driver said so")) is False
+
+
+def test_a_duplicate_is_known_by_the_error_of_the_driver_itself() -> None:
+    assert POSTGRES.is_duplicate(DriverError(pgcode="23505"))

@@ -1,0 +1,334 @@
+"""The aio_ methods of AioModel and of its queries, beside peewee's own."""
+
+# ruff: noqa: PT012 - that an error leaves a block is what is tested
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import peewee
+import pytest
+
+from peewee_async import AioModel, Manager, PostgresqlDatabase
+from tests.unit.fakes import MemoryDatabase, Oops, sync
+
+
+class Author(AioModel):
+    id: Any = peewee.AutoField()
+    name: Any = peewee.CharField(unique=True)
+    age: Any = peewee.IntegerField(default=36)
+    books: Any
+
+
+class Book(AioModel):
+    author: Any = peewee.ForeignKeyField(Author, backref="books")
+    title: Any = peewee.CharField()
+
+
+class Club(AioModel):
+    members: Any = peewee.ManyToManyField(Author, backref="clubs")
+
+
+Membership: Any = Club.members.get_through_model()
+
+MODELS = [Author, Book, Club, Membership]
+
+
+@pytest.fixture(autouse=True)
+def tables(memory: MemoryDatabase) -> Iterator[None]:
+    """Three authors: ada, bob and cat; ada has two books."""
+    memory.set_allow_sync(True)
+    with memory.bind_ctx(MODELS):
+        memory.create_tables(MODELS)
+        for name in ("ada", "bob", "cat"):
+            Author.create(name=name)
+        for title in ("Notes", "Letters"):
+            Book.create(author=1, title=title)
+        memory.close()
+        memory.set_allow_sync(False)
+        yield
+
+
+def names(rows: Any) -> list[str]:
+    return [row.name for row in rows]
+
+
+async def test_aio_get() -> None:
+    ada = await Author.aio_get(Author.name == "ada")
+    assert (type(ada), ada.id) == (Author, 1)
+    for found in (
+        await Author.aio_get(name="ada"),
+        await Author.aio_get(1),
+        await Author.aio_get(Author, name="ada"),
+        await Author.aio_get(Author.age > 30, name__startswith="a"),
+    ):
+        assert found == ada
+    assert (await Book.aio_get(author__name="ada")).title == "Notes"
+    with pytest.raises(peewee.DoesNotExist):
+        await Author.aio_get(name="dan")
+    with pytest.raises(TypeError, match="Book is a model"):
+        await Author.aio_get(Book)
+
+
+async def test_aio_get_or_none() -> None:
+    found = await Author.aio_get_or_none(Author.name == "ada")
+    assert found is not None
+    assert found.id == 1
+    assert await Author.aio_get_or_none(name="dan") is None
+
+
+async def test_aio_create() -> None:
+    dan = await Author.aio_create(name="dan")
+    assert (dan.id, dan.age) == (4, 36)
+    with pytest.raises(peewee.IntegrityError):
+        await Author.aio_create(name="dan")
+
+
+async def test_aio_get_or_create() -> None:
+    dan, created = await Author.aio_get_or_create(name="dan", defaults={"age": 1})
+    assert (dan.age, created) == (1, True)
+    assert await Author.aio_get_or_create(name="dan") == (dan, False)
+
+
+async def test_aio_save() -> None:
+    dan = Author(name="dan")
+    assert await dan.aio_save() == 1
+    assert dan.id == 4
+    dan.name, dan.age = "don", 2
+    assert await dan.aio_save(only=[Author.age]) == 1
+    found = await Author.aio_get(4)
+    assert (found.name, found.age) == ("dan", 2)
+    assert await Author(id=9, name="eve").aio_save() == 0
+    assert await Author(id=9, name="eve").aio_save(force_insert=True) == 1
+
+
+async def test_aio_delete_instance(memory: MemoryDatabase) -> None:
+    ada = await Author.aio_get(1)
+    with pytest.raises(peewee.IntegrityError):
+        await ada.aio_delete_instance()
+    assert await ada.aio_delete_instance(recursive=True) == 1
+    assert memory.server.sent[-1] == "COMMIT"
+    assert await Book.select().aio_count() == 0
+    assert await ada.aio_delete_instance() == 0
+
+
+async def test_a_select() -> None:
+    query = Author.select().order_by(Author.name)
+    assert names(await query.aio_execute()) == ["ada", "bob", "cat"]
+    assert (await query.aio_get()).name == "ada"
+    assert (await query.aio_first()).name == "ada"
+    assert names(await query.aio_first(2)) == ["ada", "bob"]
+    assert await query.aio_count() == 3
+    assert await query.limit(2).aio_count() == 2
+    assert await query.limit(2).aio_count(clear_limit=True) == 3
+    assert await query.aio_exists()
+    assert await Author.select(Author.name).order_by(-Author.id).aio_scalar() == "cat"
+
+
+async def test_a_select_of_nothing() -> None:
+    query = Author.select().where(Author.age < 0)
+    assert await query.aio_execute() == []
+    assert await query.aio_first() is None
+    assert await query.aio_scalar() is None
+    assert await query.aio_count() == 0
+    assert not await query.aio_exists()
+    with pytest.raises(peewee.DoesNotExist):
+        await query.aio_get()
+
+
+async def test_a_scalar_as_a_row() -> None:
+    query = Author.select(peewee.fn.COUNT(Author.id).alias("n"))
+    assert await query.aio_scalar(as_tuple=True) == (3,)
+    assert await query.aio_scalar(as_dict=True) == {"n": 3}
+
+
+async def test_aio_prefetch(memory: MemoryDatabase) -> None:
+    memory.server.sent.clear()
+    rows = await Author.select().order_by(Author.id).aio_prefetch(Book)
+    assert [len(row.books) for row in rows] == [2, 0, 0]
+    assert len(memory.server.sent) == 2
+    assert not any("JOIN" in sql for sql in memory.server.sent)
+
+
+OPERATIONS: list[tuple[str, Callable[[Any, Any], Any], list[str]]] = [
+    ("union", lambda a, b: a | b, ["ada", "bob", "cat"]),
+    ("union_all", lambda a, b: a + b, ["ada", "bob", "bob", "cat"]),
+    ("intersect", lambda a, b: a & b, ["bob"]),
+    ("except_", lambda a, b: a - b, ["ada"]),
+]
+
+
+@pytest.mark.parametrize(("name", "operator", "expected"), OPERATIONS)
+async def test_a_compound(
+    name: str, operator: Callable[[Any, Any], Any], expected: list[str]
+) -> None:
+    lower = Author.select().where(Author.id <= 2)
+    upper = Author.select().where(Author.id >= 2)
+    for query in (operator(lower, upper), getattr(lower, name)(upper)):
+        rows = await query.aio_execute()
+        assert {type(row) for row in rows} == {Author}
+        assert sorted(names(rows)) == expected
+        assert await query.aio_count() == len(expected)
+        assert await query.aio_exists()
+        assert (await query.aio_get()).name in expected
+        assert (await query.aio_first()).name in expected
+        assert await query.aio_scalar() in (1, 2, 3)
+
+
+async def test_a_compound_of_compounds() -> None:
+    one, two, three = (Author.select().where(Author.id == n) for n in (1, 2, 3))
+    rows = await ((one | two) | three).order_by(peewee.SQL("name")).aio_execute()
+    assert names(rows) == ["ada", "bob", "cat"]
+
+
+async def test_an_alias() -> None:
+    other = Author.alias("other")
+    query = other.select().where(other.name == "bob")
+    assert (await query.aio_get()).id == 2
+    assert (type(await query.aio_get()), await query.aio_count()) == (Author, 1)
+    assert await other.select(other.name).order_by(other.name).aio_scalar() == "ada"
+
+
+async def test_a_raw_query() -> None:
+    query = Author.raw("SELECT * FROM author WHERE id > ? ORDER BY id", 1)
+    assert names(await query.aio_execute()) == ["bob", "cat"]
+    assert (await query.aio_get()).name == "bob"
+    with pytest.raises(peewee.DoesNotExist):
+        await Author.raw("SELECT * FROM author WHERE id > 9").aio_get()
+
+
+async def test_a_noop(memory: MemoryDatabase) -> None:
+    query = Author.noop()
+    assert await query.aio_execute() == []
+    assert await query.aio_count() == 0
+    assert await query.aio_first() is None
+    assert not await query.aio_exists()
+    with pytest.raises(peewee.DoesNotExist):
+        await query.aio_get()
+    assert not any('"author"' in sql for sql in memory.server.sent)
+
+
+async def test_writes() -> None:
+    assert await Author.insert(name="dan").aio_execute() == 4
+    assert await Author.insert({Author.name: "eve"}).aio_execute() == 5
+    rows = [{"name": "fay"}, {"name": "gus"}]
+    assert await Author.insert_many(rows).aio_execute() == 7
+    tuples = Author.insert_many([("hal", 1)], fields=[Author.name, Author.age])
+    assert await tuples.aio_execute() == 8
+    louder = Author.select(peewee.fn.UPPER(Author.name), 3).where(Author.id == 1)
+    fields = ["name", Author.age]
+    assert await Author.insert_from(louder, fields).aio_execute() == 9
+    assert (await Author.aio_get(9)).name == "ADA"
+    assert await Author.update(age=1).where(Author.id > 7).aio_execute() == 2
+    assert await Author.update({Author.age: 2}).where(Author.id == 1).aio_execute() == 1
+    assert await Author.delete().where(Author.id > 3).aio_execute() == 6
+    ignored = Author.insert(name="ada").on_conflict_ignore()
+    assert await ignored.aio_execute() is None
+
+
+@pytest.mark.skipif(
+    sqlite3.sqlite_version_info < (3, 35), reason="this SQLite has no RETURNING"
+)
+async def test_writes_that_return_rows() -> None:
+    update = Author.update(age=7).where(Author.id == 1).returning(Author)
+    (ada,) = await update.aio_execute()
+    assert (ada.name, ada.age) == ("ada", 7)
+
+
+async def test_a_back_reference_is_a_query() -> None:
+    ada = await Author.aio_get(1)
+    titles = [book.title for book in await ada.books.aio_execute()]
+    assert titles == ["Notes", "Letters"]
+    assert await ada.books.aio_count() == 2
+
+
+async def test_many_to_many_is_a_query(memory: MemoryDatabase) -> None:
+    club = await Club.aio_create()
+    # The query, and the model in between, are peewee's own.
+    objects = Manager(memory)
+    await objects.create(Membership, club=club, author=1)
+    assert names(await objects.execute(club.members)) == ["ada"]
+    assert await objects.count(club.members) == 1
+
+
+async def test_a_query_is_not_changed_by_a_call() -> None:
+    query = Author.select().order_by(Author.name)
+    sql = query.sql()
+    for call in (
+        query.aio_get,
+        query.aio_first,
+        query.aio_scalar,
+        query.aio_count,
+        query.aio_exists,
+    ):
+        await call()
+        assert query.sql() == sql
+    assert names(await query.aio_execute()) == ["ada", "bob", "cat"]
+
+
+async def test_a_query_may_be_run_elsewhere(memory: MemoryDatabase) -> None:
+    other = MemoryDatabase()
+    with other.allow_sync():
+        sync(other, "CREATE TABLE author (id, name, age)")
+        sync(other, "INSERT INTO author VALUES (5, 'eve', 1)")
+    query = Author.select()
+    assert names(await query.aio_execute(other)) == ["eve"]
+    assert (await query.aio_get(other)).name == "eve"
+    assert (await query.aio_first(database=other)).name == "eve"
+    assert await query.aio_count(database=other) == 1
+    assert await query.aio_exists(other)
+    assert await Author.select(Author.age).aio_scalar(database=other) == 1
+    assert names(await query.aio_prefetch(database=other)) == ["eve"]
+    assert await query.aio_count() == 3
+    await other.aio_close()
+    other.close()
+    other.init(None)
+
+
+async def test_the_manager_and_the_model_share_a_block(memory: MemoryDatabase) -> None:
+    objects = Manager(memory)
+    with pytest.raises(Oops):
+        async with objects.atomic():
+            await Author.aio_create(name="dan")
+            assert await objects.count(Author) == 4
+            raise Oops
+    assert await Author.select().aio_count() == 3
+
+
+async def test_a_model_without_a_database() -> None:
+    class Stray(AioModel):
+        name: Any = peewee.CharField()
+
+    calls: tuple[Callable[[], Any], ...] = (
+        Stray.aio_get,
+        Stray.select().aio_execute,
+        Stray(name="").aio_save,
+        lambda: Stray.aio_create(name=""),
+    )
+    for call in calls:
+        with pytest.raises(peewee.InterfaceError, match="bound to no database"):
+            await call()
+
+
+async def test_another_database_takes_effect_at_once(memory: MemoryDatabase) -> None:
+    class Late(AioModel):
+        id: Any = peewee.AutoField()
+
+        class Meta:
+            database = PostgresqlDatabase("unit")
+            table_name = "author"
+
+    Late._meta.database = memory
+    assert await Late.select().aio_count() == 3
+    assert (await Late.aio_get(Late.id == 2)).id == 2
+
+
+def test_the_sync_side_is_that_of_peewee(memory: MemoryDatabase) -> None:
+    memory.set_allow_sync(True)
+    assert Author.get(Author.name == "ada").id == 1
+    assert Author.select().count() == 3
+    assert names(Author.select() | Author.select()) == ["ada", "bob", "cat"]
+    assert Author.delete().where(Author.id == 3).execute() == 1
+    memory.close()
