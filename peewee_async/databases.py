@@ -135,11 +135,8 @@ class MySQLDatabase(_ServerDatabase, peewee.MySQLDatabase):
 
     def _aio_params(self) -> dict[str, Any]:
         params = self._driver_params() | {"db": self.database}
-        # aiomysql sends a password as Latin-1, and writes sql_mode into SQL as it is.
-        password = params.pop("passwd", None) or params.get("password") or ""
-        params["password"] = password.encode().decode("latin-1")
-        if params.get("sql_mode"):
-            params["sql_mode"] = "'" + params["sql_mode"].replace("'", "''") + "'"
+        if "passwd" in params:
+            params["password"] = params.pop("passwd")
         return params
 
 

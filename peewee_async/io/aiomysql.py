@@ -5,33 +5,21 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-import aiomysql
-from pymysql.constants import CLIENT
-
 from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.io.aiomysql_driver import Driver
 from peewee_async.io.errors import driver_errors
 
 
 async def connect(**options: Any) -> Connection:
     """Open a connection; options: those of aiomysql.connect."""
     with driver_errors:
-        driver = Driver(autocommit=True, **options)
-        driver.client_flag &= ~CLIENT.MULTI_STATEMENTS
+        driver = Driver(**options)
         try:
             await driver._connect()
         except BaseException:
-            driver.close()
+            driver.abort()
             raise
         return Connection(driver)
-
-
-class Driver(aiomysql.Connection):  # type: ignore[misc]
-    """A connection that writes binary values as hexadecimal literals."""
-
-    def escape(self, obj: Any) -> str:
-        if isinstance(obj, bytes | bytearray | memoryview):
-            return f"_binary X'{bytes(obj).hex()}'"
-        return str(super().escape(obj))
 
 
 class Connection:
@@ -76,15 +64,7 @@ class Connection:
             raise
 
     def abort(self) -> None:
-        writer, self._driver._writer = self._driver._writer, None
-        self._driver._reader = None
-        transport = writer and writer.transport
-        if transport and not self._driver.loop.is_closed():
-            transport.abort()
-        elif transport and hasattr(transport, "_sock"):
-            # Without its loop a transport cannot close itself, only complain.
-            transport._sock.close()
-            transport._sock, transport._closing = None, True
+        self._driver.abort()
 
     async def close(self) -> None:
         await self._driver.ensure_closed()

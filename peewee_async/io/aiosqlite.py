@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-
-from aiosqlite.core import _STOP_RUNNING_SENTINEL
-from aiosqlite.core import Connection as Driver
+from typing import Any
 
 from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.io.aiosqlite_driver import Driver
 from peewee_async.io.errors import driver_errors
 
 
 async def connect(*, opener: Callable[[], sqlite3.Connection]) -> Connection:
     """Have a connection of sqlite3 opened by a function, in a thread of its own."""
-    driver = Driver(opener, iter_chunk_size=64)
-    # A program that forgets to close must still be able to end.
-    driver._thread.daemon = True
+    driver = Driver(opener)
     with driver_errors:
-        return Connection(await driver)
+        await driver
+    return Connection(driver)
 
 
 class Connection:
@@ -27,7 +25,7 @@ class Connection:
     server_version = sqlite3.sqlite_version_info
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+        self._driver: Any = driver
         self._raw = driver._conn
         self.closed = False
 
@@ -44,6 +42,8 @@ class Connection:
 
     def _run(self, statement: Statement) -> Reply:
         sql, params, limit = statement
+        if self.closed:
+            raise sqlite3.InterfaceError("The connection was given up.")
         cursor = self._raw.execute(sql, params)
         try:
             if cursor.description is None:
@@ -59,14 +59,7 @@ class Connection:
             return
         self.closed = True
         self._raw.interrupt()
-        # `stop` would have the event loop told, which may be closed by then.
-        self._driver._running = False
-        self._driver._connection = None
-        self._driver._tx.put_nowait((None, self._finish))
-
-    def _finish(self) -> object:
-        self._raw.close()
-        return _STOP_RUNNING_SENTINEL
+        self._driver.stop()
 
     async def close(self) -> None:
         with driver_errors:

@@ -65,7 +65,7 @@ def cannot_connect(target: str, error: Exception) -> peewee.PeeweeException:
     """Make the error that tells a user why there is no connection."""
     reason = str(error).strip() or type(error).__name__
     made = peewee.OperationalError(f"Cannot connect to {target}: {reason}")
-    made.__cause__ = error
+    made.__cause__ = error.__cause__ or error  # what the driver itself said
     return made
 
 

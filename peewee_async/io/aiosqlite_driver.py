@@ -1,0 +1,48 @@
+"""The connection of aiosqlite, repaired where it cannot be trusted."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from threading import Thread
+from typing import Any
+
+from aiosqlite import core as aiosqlite
+
+
+class Driver(aiosqlite.Connection):
+    """A connection that its thread closes in the end, whoever may have given it up.
+
+    aiosqlite forgets one whose opening was interrupted, and its thread breaks when
+    the event loop is closed before a statement has ended.
+    """
+
+    def __init__(self, opener: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(self._open, iter_chunk_size=64)
+        self._opener = opener
+        self._opened: sqlite3.Connection | None = None
+        # A program that forgets to close must still be able to end: a daemon.
+        self._thread = Thread(target=_work, args=(self._tx,), daemon=True)
+
+    def _open(self) -> sqlite3.Connection:
+        self._opened = self._opener()
+        return self._opened
+
+    def stop(self) -> None:
+        self._running = False
+        self._connection = None
+        self._tx.put_nowait((None, self._finish))
+
+    def _finish(self) -> object:
+        if self._opened is not None:
+            self._opened.close()
+        return aiosqlite._STOP_RUNNING_SENTINEL
+
+
+def _work(tasks: Any) -> None:
+    while True:
+        try:
+            aiosqlite._connection_worker_thread(tasks)
+            return
+        except RuntimeError:  # nobody to answer: the event loop is closed
+            continue
