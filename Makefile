@@ -4,7 +4,7 @@ UNIT ?= .venv-unit
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test unit check floor services test-services clean
+.PHONY: demo test unit coverage check floor services test-services clean
 
 # $(call install,ARGUMENTS): the environment of the folder that $@ is in. The
 # lock is for two `make` at once; where there is no flock, run one at a time.
@@ -39,11 +39,15 @@ demo: .venv-demo-$(DB)/ready
 test: .venv/ready
 	@.venv/bin/python -m pytest -q tests/unit tests/integration
 
-# No driver is installed here. The last two lines: the core is covered by the
-# unit tests, and each of its modules by the test module of the same name alone.
-unit: export COVERAGE_FILE = $(UNIT)/coverage
+# No driver is installed here.
 unit: $(UNIT)/ready
-	@$(UNIT)/bin/python -m coverage run -m pytest -q -p tests.unit.own_module tests/unit
+	@$(UNIT)/bin/python -m pytest -q tests/unit
+
+# The core is covered by its unit tests to the last branch, and each of its modules by
+# the test module of the same name alone.
+coverage: export COVERAGE_FILE = $(UNIT)/coverage
+coverage: $(UNIT)/ready
+	@$(UNIT)/bin/python -m coverage run -m pytest -q -p tests.unit.own_module tests/unit/core
 	@$(UNIT)/bin/python -m coverage report --include 'peewee_async/core/*' --fail-under 100
 	@$(UNIT)/bin/python -m tests.unit.own_module
 

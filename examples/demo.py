@@ -23,6 +23,7 @@ proxy = peewee.DatabaseProxy()
 
 
 class Author(AioModel):
+    id: Any = peewee.AutoField()
     name: Any = peewee.CharField(max_length=80, unique=True)
 
     class Meta:

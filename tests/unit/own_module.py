@@ -19,9 +19,15 @@ from coverage import Coverage
 ROOT = Path(__file__).parents[2]
 
 
+labels = [""]
+
+
 def label(node: pytest.Item | pytest.Collector) -> None:
-    if running := Coverage.current():
-        running.switch_context(node.path.relative_to(ROOT).as_posix())
+    name = node.path.relative_to(ROOT).as_posix()
+    # A switch is slow, for coverage stores what it has by then.
+    if name != labels[-1] and (running := Coverage.current()):
+        running.switch_context(name)
+        labels.append(name)
 
 
 def pytest_collection() -> None:

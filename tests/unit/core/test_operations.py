@@ -244,7 +244,7 @@ def test_a_foreign_key_is_named_by_its_column_too() -> None:
     script.sends('UPDATE "post" SET "author_id" = ? WHERE ("post"."id" = ?)', 3, 8)
 
 
-@pytest.mark.parametrize("only", [["nmae"], [Post.title], [7], ["name", "nmae"]])
+@pytest.mark.parametrize("only", [["title"], [Post.title], [7], ["name", "title"]])
 def test_an_unknown_field_is_refused_and_nothing_is_sent(only: Any) -> None:
     script = Script(operations.update(POSTGRES, User(id=3, name="ada"), only))
     with pytest.raises(ValueError, match=r"User has no field .* to update"):

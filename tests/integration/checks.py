@@ -1,0 +1,86 @@
+"""What several test modules look at, or run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import peewee
+import pytest
+
+from peewee_async import AioDatabase
+from peewee_async.core.pool import Statistics
+
+ROOT = Path(__file__).parents[2]
+
+both_kinds = pytest.mark.parametrize(
+    "pooled", [True, False], ids=["pooled", "single"], indirect=True
+)
+
+
+def only(*names: str) -> pytest.MarkDecorator:
+    """Run a test on these backends."""
+    return pytest.mark.parametrize("backend", names, indirect=True)
+
+
+def statistics(database: AioDatabase) -> Statistics:
+    """Count the connections that the database has in the running event loop."""
+    return database.ready_sessions().pool.statistics()
+
+
+def seen(value: Any) -> Any:
+    """Take a value apart, so that two can be compared: objects by all they hold."""
+    return _seen(value, {})
+
+
+def _seen(value: Any, met: dict[int, int]) -> Any:
+    if isinstance(value, list | tuple):
+        return type(value).__name__, [_seen(item, met) for item in value]
+    if isinstance(value, dict):
+        return {key: _seen(item, met) for key, item in value.items()}
+    if isinstance(value, memoryview):
+        return memoryview, bytes(value)  # two of them compare by their formats too
+    if not isinstance(value, peewee.Model):
+        return type(value), value
+    # Prefetched objects refer to one another in circles.
+    if id(value) in met:
+        return "the same as number", met[id(value)]
+    met[id(value)] = len(met)
+    state = vars(value) | {"_dirty": dirty(value)}
+    return type(value), _seen(state, met)
+
+
+def dirty(instance: Any) -> list[str]:
+    """Give what an object says is not saved, which peewee's stubs leave out."""
+    return sorted(instance._dirty)
+
+
+def run_python(
+    source: str | Path, *arguments: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a program, with every warning an error."""
+    program = [str(source)] if isinstance(source, Path) else ["-c", source]
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", *program, *arguments],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(python_path())} | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def python_path() -> list[str]:
+    given = os.environ.get("PYTHONPATH")
+    return [str(ROOT), given] if given else [str(ROOT)]
+
+
+def quiet(done: subprocess.CompletedProcess[str]) -> str:
+    """Give what a program printed, which must have ended well and said nothing else."""
+    assert done.stderr == "", done.stderr
+    assert done.returncode == 0
+    return done.stdout
