@@ -22,7 +22,8 @@ $(UNIT)/ready: pyproject.toml
 	@$(call install,. --group unit)
 
 .venv-floor/ready: pyproject.toml
-	@$(call install,.[sqlite] --group unit peewee==4.3.0 aiosqlite==0.22.1)
+	@$(call install,. --group test peewee==4.3.0 aiopg==1.4.0 aiomysql==0.3.2 \
+		aiosqlite==0.22.1)
 
 .venv-demo-sqlite/ready: pyproject.toml
 	@$(call install,.[sqlite])
@@ -58,8 +59,7 @@ check: .venv/ready
 	@.venv/bin/codespell
 
 floor: .venv-floor/ready
-	@.venv-floor/bin/python -m pytest -q tests/unit
-	@PEEWEE_ASYNC_REQUIRE=sqlite .venv-floor/bin/python -m pytest -q tests/integration
+	@.venv-floor/bin/python -m pytest -q tests/unit tests/integration
 
 services:
 	@docker compose up --quiet-pull -d --wait

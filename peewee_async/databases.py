@@ -19,6 +19,10 @@ from peewee_async.database import AioDatabase
 _peewee: Any = peewee
 
 
+def _strict(sql_mode: str | None) -> str | None:
+    return sql_mode and f"{sql_mode},STRICT_TRANS_TABLES"
+
+
 class _ServerDatabase(AioDatabase):
     def _sync_options(
         self, given: dict[str, Any], others: dict[str, Any]
@@ -124,7 +128,8 @@ class MySQLDatabase(_ServerDatabase, peewee.MySQLDatabase):
     """MySQL or MariaDB, with one sync connection and one async connection.
 
     The options are those of `pymysql.connect` that `aiomysql.connect` has as well, and
-    those of AioDatabase.
+    those of AioDatabase. The charset is utf8mb4 unless another is given, and strict
+    mode stays on, with every version of peewee.
 
     >>> from peewee_async import MySQLDatabase
     >>> database = MySQLDatabase("test")
@@ -132,6 +137,15 @@ class MySQLDatabase(_ServerDatabase, peewee.MySQLDatabase):
 
     _driver = "aiomysql"
     _extra = "mysql"
+
+    # Up to 4.4 peewee leaves strict mode off, so that the server cuts values to fit.
+    sql_mode = _strict(_peewee.MySQLDatabase.sql_mode)
+
+    def init(self, database: str | None, *args: Any, **options: Any) -> None:
+        """Name the database and its options, now or again, as peewee does."""
+        # Up to 4.4 peewee asks for a charset that loses characters of four bytes.
+        options.setdefault("charset", "utf8mb4")
+        super().init(database, *args, **options)
 
     def _aio_params(self) -> dict[str, Any]:
         params = self._driver_params() | {"db": self.database}

@@ -366,3 +366,10 @@ async def test_the_version_of_the_server_is_learned(
     assert database.server_version is None
     await database.send("SELECT 1")
     assert database.server_version == 170000
+
+
+def test_mysql_loses_no_characters_and_cuts_no_values() -> None:
+    params = MySQLDatabase("test").connect_params
+    assert params["charset"] == "utf8mb4"
+    assert "STRICT_TRANS_TABLES" in (params.get("sql_mode") or "STRICT_TRANS_TABLES")
+    assert MySQLDatabase("test", charset="latin1").connect_params["charset"] == "latin1"
