@@ -82,7 +82,8 @@ class AioDatabase(peewee.Database):
             raise missing_driver(self._driver, self._extra) from error
 
     def _aio_params(self) -> dict[str, Any]:
-        raise NotImplementedError  # pragma: no cover - each class has its own
+        """Give the options of a connection, in the words of the async driver."""
+        return dict(self.connect_params)
 
     def _target(self) -> str:
         family, params = self._dialect.family.value, self.connect_params
