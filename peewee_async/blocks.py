@@ -6,13 +6,14 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from functools import wraps
 from types import TracebackType
 from typing import Any, ParamSpec, TypedDict, TypeVar
 
 from peewee_async.core.dialect import TransactionOptions
 from peewee_async.core.execution import Steps
-from peewee_async.core.transactions import Block, Callback, Transactions
+from peewee_async.core.transactions import Block, Callback, Transactions, lost
 from peewee_async.io.sessions import (
     BlockEnded,
     Frame,
@@ -169,24 +170,32 @@ def _require_innermost(block: Block, verb: str) -> None:
 async def _end(frame: Frame, error: Exception | None) -> list[Callback]:
     """Commit or roll back, and whatever comes of that, leave nothing open."""
     session, block = frame.session, frame.block
-    if block.ended:
-        return []
+    inner = inner_block(block)
+    if inner is not None:
+        # It is this task's own, so that waiting for its end would be for ever.
+        session.end(inner)
     try:
-        if error is None:
-            return await session.commit(block)
-        await _roll_back(session, block, error)
+        if error is not None:
+            await _roll_back(session, block, error)
+        elif not block.is_over:
+            return await _commit(session, block)
         return []
     finally:
         session.end(block)
 
 
+async def _commit(session: Session, block: Block) -> list[Callback]:
+    if not block.ended:
+        with suppress(BlockEnded):
+            return await session.commit(block)
+    raise lost(block.loss)
+
+
 async def _roll_back(session: Session, block: Block, error: BaseException) -> None:
-    if session.transactions.loss is not None:
-        logger.warning(
-            "A transaction ends with %r and is lost: %s.",
-            error,
-            session.transactions.loss,
-        )
+    loss = session.transactions.loss or block.loss
+    if loss is not None:
+        logger.warning("A transaction ends with %r and is lost: %s.", error, loss)
+    if block.ended or loss is not None:
         return
     try:
         await session.rollback(block)
@@ -199,8 +208,7 @@ async def _clean_up(frame: Frame, error: BaseException) -> None:
     session, block = frame.session, frame.block
     try:
         async with asyncio.timeout(CLEAN_UP_LIMIT):
-            if not block.ended:
-                await _roll_back(session, block, error)
+            await _roll_back(session, block, error)
     except TimeoutError:
         session.connection.abort()
         session.transactions.lose("it could not be rolled back in time")

@@ -49,6 +49,7 @@ class Block:
         "doomed",
         "ended",
         "kind",
+        "loss",
         "name",
         "options",
         "outer",
@@ -69,7 +70,13 @@ class Block:
         self.state = State.FAILED
         self.ended = False
         self.doomed = False
+        self.loss: str | None = None
         self.callbacks: list[Callback] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the block was committed or rolled back, as it should."""
+        return self.ended and self.state in (State.COMMITTED, State.ROLLED_BACK)
 
     def __repr__(self) -> str:
         return f"<Block {self.name or self.kind.value}, {self.state.value}>"
@@ -282,10 +289,7 @@ class Transactions:
     def require_alive(self) -> None:
         """Raise peewee.OperationalError if the transaction is lost."""
         if self.loss is not None and self.blocks:
-            raise peewee.OperationalError(
-                f"The transaction is lost: {self.loss}. Nothing of it is committed; "
-                "leave the block and start again."
-            )
+            raise lost(self.loss)
 
     def observe(self, status: Status, failed: bool = False) -> None:
         """Take note of how the connection stands.
@@ -307,8 +311,12 @@ class Transactions:
         if self.loss is None:
             self.loss = reason
         for block in self.blocks:
-            block.state = State.LOST
-            block.callbacks.clear()
+            self._mark_lost(block, reason)
+
+    def _mark_lost(self, block: Block, reason: str) -> None:
+        block.state = State.LOST
+        block.loss = block.loss or reason
+        block.callbacks.clear()
 
     def _abandon(self, block: Block) -> None:
         """End a block whose command was interrupted, so that nobody knows its fate."""
@@ -324,11 +332,20 @@ class Transactions:
             inner = self.blocks[-1]
             if inner.outer is not None:
                 inner.outer.doomed = True
+            self._mark_lost(inner, "it was cut off before it was committed")
             self._end(inner)
 
     def _end(self, block: Block) -> None:
         block.ended = True
         self.blocks.remove(block)
+
+
+def lost(reason: str | None) -> peewee.OperationalError:
+    """Make the error for whoever goes on in a block that is lost."""
+    return peewee.OperationalError(
+        f"The transaction is lost: {reason}. Nothing of it is committed; leave the "
+        "block and start again."
+    )
 
 
 def atomic(transactions: Transactions, work: Work[T]) -> Steps[T]:

@@ -25,6 +25,11 @@ class Turns(Generic[W]):
         self._busy = False
         self._waiting: deque[tuple[W, Block]] = deque()
 
+    @property
+    def busy(self) -> bool:
+        """Whether somebody has the turn."""
+        return self._busy
+
     def take(self, block: Block) -> bool:
         """Take the turn at once, if it is free for this block."""
         if self._busy or block is not self._transactions.top:

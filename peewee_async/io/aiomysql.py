@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from pymysql.err import MySQLError
+
 from peewee_async.core.boundary import Reply, Statement, Status
 from peewee_async.io.aiomysql_driver import Driver
 from peewee_async.io.errors import driver_errors
@@ -42,13 +44,16 @@ class Connection:
     async def execute(self, statement: Statement) -> Reply:
         sql, params, limit = statement
         with driver_errors:
-            result = await self._query(sql % tuple(map(self._driver.escape, params)))
+            text: str = sql % tuple(map(self._driver.escape, params))
+            result = await self._query(
+                text.encode(self._driver.encoding, "surrogateescape")
+            )
         columns = result.description  # None if the statement gives no rows
         names = columns and tuple(column[0] for column in columns)
         rows = (result.rows or ())[:limit]
         return Reply(rows, names, result.affected_rows, result.insert_id)
 
-    async def _query(self, sql: str) -> Any:
+    async def _query(self, sql: bytes) -> Any:
         # Not by a cursor: aiomysql's asks for warnings, and raises them as Python's.
         try:
             await self._driver.query(sql)
@@ -56,11 +61,14 @@ class Connection:
             while self._driver._result.has_next:
                 await self._driver.next_result()
             return result
-        except Exception:
+        except MySQLError:
             if self.status is Status.OPEN:
                 # An error does not tell whether it ended the transaction.
                 with suppress(Exception):
                     await self._driver.ping(reconnect=False)
+            raise
+        except Exception:
+            self.abort()  # somewhere in a reply, which nobody can go on reading
             raise
 
     def abort(self) -> None:

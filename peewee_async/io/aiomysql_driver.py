@@ -15,8 +15,8 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
     some versions of PyMySQL cannot write binary values.
     """
 
-    _reader: Any
-    _writer: Any
+    _reader: Any = None
+    _writer: Any = None
 
     def __init__(
         self,
@@ -30,6 +30,9 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
         options["password"] = (password or "").encode().decode("latin-1")
         super().__init__(autocommit=True, **options)
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
+
+    def __del__(self) -> None:
+        """Do nothing: the pool closes, and a forked process must not."""
 
     def escape(self, obj: Any) -> str:
         if isinstance(obj, bytes | bytearray | memoryview):

@@ -53,6 +53,8 @@ class Connection:
     async def execute(self, statement: Statement) -> Reply:
         sql, params, limit = statement
         with driver_errors:
+            if self.closed:
+                raise ConnectionError("it is closed already")
             cursor = await self._driver.cursor()
             await cursor.execute(sql, params)
             try:

@@ -20,6 +20,9 @@ class Driver(aiopg.Connection):
     or of a second attempt without TLS.
     """
 
+    def __del__(self) -> None:
+        """Do nothing: the pool closes, and a forked process must not."""
+
     async def _poll(self, waiter: Future[None], timeout: float | None) -> None:
         self._ready(self._weakref)
         try:

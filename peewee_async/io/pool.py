@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -60,6 +61,12 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._openings: set[asyncio.Task[None]] = set()
         self._guard: AsyncGenerator[None, None] | None = None
+        self._process = os.getpid()
+
+    @property
+    def inherited(self) -> bool:
+        """Whether the pool is that of a process that this one was forked from."""
+        return self._process != os.getpid()
 
     @property
     def closed(self) -> bool:
@@ -148,6 +155,8 @@ class Pool:
 
     def forget(self) -> None:
         """Drop all connections without an await: the event loop may be closed."""
+        if self.inherited:
+            return
         for action in self._policy.close():
             if isinstance(action, policy.Refuse) and not self.loop.is_closed():
                 _refuse(action.waiter, action.error)

@@ -8,13 +8,14 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import TypeVar
 
 import peewee
 
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Work
-from peewee_async.core.transactions import Block, Callback, Transactions
+from peewee_async.core.transactions import Block, Callback, Transactions, lost
 from peewee_async.core.turns import Turns
 from peewee_async.io.pool import Pool
 from peewee_async.io.protocols import Connection
@@ -58,11 +59,12 @@ class Session:
         transactions.require_alive()
         try:
             return await run_limited(make(transactions), connection, self.pool)
-        except BaseException:
+        except BaseException as error:
             if connection.closed:
                 transactions.lose("its connection broke or was given up")
             else:
-                transactions.observe(connection.status, failed=True)
+                refused = isinstance(error, peewee.DatabaseError)
+                transactions.observe(connection.status, failed=refused)
             raise
 
     async def commit(self, block: Block, begin: bool = False) -> list[Callback]:
@@ -88,6 +90,8 @@ class Session:
         """Give the connection back; later calls do nothing."""
         if not self.released:
             self.released = True
+            if self.turns.busy:
+                self.connection.abort()  # another task is in the middle of a statement
             self.pool.give_back(self.connection)
 
     async def _turn(self, block: Block) -> None:
@@ -141,18 +145,36 @@ class BlockEnded(RuntimeError):
 
 
 class Frame:
-    """A block that is open, with the session that it is open on."""
+    """A block that a task is in, with the session that it is open on.
 
-    __slots__ = ("block", "session")
+    left: whether that task has left the block; those that it started may go on.
+    """
+
+    __slots__ = ("block", "left", "session")
 
     def __init__(self, session: Session, block: Block) -> None:
         self.session = session
         self.block = block
+        self.left = False
 
-    def still_open(self) -> Frame | None:
-        """Give the frame of the innermost block that was not ended by hand."""
+    @property
+    def open_block(self) -> Block | None:
+        """The block, or the innermost one around it that has not ended."""
         block: Block | None = self.block
         while block is not None and block.ended:
+            block = block.outer
+        return block
+
+    def current(self) -> Frame | None:
+        """Give the frame of the open block; None if all of them have ended.
+
+        Raises peewee.OperationalError if the task is still in a block that was lost:
+        what it does there must not be done outside.
+        """
+        block: Block | None = self.block
+        while block is not None and block.ended:
+            if not self.left and not block.is_over:
+                raise lost(block.loss)
             block = block.outer
         if block is self.block:
             return self
@@ -162,8 +184,7 @@ class Frame:
 def inner_block(block: Block) -> Block | None:
     """Give the block inside this one that the current task is in, if there is one."""
     for frame in _frames.get({}).values():
-        current = frame.still_open()
-        inner = outer = None if current is None else current.block
+        inner = outer = frame.open_block
         while outer is not None and outer is not block:
             outer = outer.outer
         if outer is block and inner is not block:
@@ -194,15 +215,20 @@ class Sessions:
     def __init__(self, dialect: Dialect, make_pool: Callable[[], Pool]) -> None:
         self.dialect = dialect
         self._make_pool = make_pool
+        # Each thread may have an event loop of its own.
+        self._lock = Lock()
         self._pools: list[Pool] = []
         _living.add(self)
 
     @property
     def frame(self) -> Frame | None:
-        """The innermost open block that the current task is in."""
+        """The innermost open block that the current task is in.
+
+        Raises peewee.OperationalError if that task is in a block that was lost.
+        """
         frames = _frames.get(None)
         frame = frames.get(self) if frames else None
-        return None if frame is None else frame.still_open()
+        return None if frame is None else frame.current()
 
     def enter(self, frame: Frame | None) -> None:
         """Make a block, or none, the one that the current task is in."""
@@ -217,6 +243,7 @@ class Sessions:
         It is not if the block belongs to an asynchronous generator that another task
         has closed.
         """
+        frame.left = True
         frames = _frames.get(None)
         current = frames.get(self) if frames else None
         if current is not None and current.block is frame.block:
@@ -224,16 +251,17 @@ class Sessions:
 
     def _others(self) -> Iterator[tuple[Sessions, Frame]]:
         for sessions, frame in _frames.get({}).items():
-            if frame.still_open() is not None:
+            if frame.open_block is not None or not frame.left:
                 yield sessions, frame
 
     @property
     def open_pool(self) -> Pool | None:
         """The pool of the running event loop, if there is one."""
         loop = asyncio.get_running_loop()
-        for pool in self._pools:
-            if pool.loop is loop and not pool.closed:
-                return pool
+        with self._lock:
+            for pool in self._pools:
+                if pool.loop is loop and not pool.closed and not pool.inherited:
+                    return pool
         return None
 
     @property
@@ -243,16 +271,20 @@ class Sessions:
         if pool is None:
             self.forget_dead()
             pool = self._make_pool()
-            self._pools.append(pool)
+            with self._lock:
+                self._pools.append(pool)
         return pool
 
     def forget_dead(self) -> None:
-        """Drop the pools that were closed, and those whose event loop was."""
-        for pool in self._pools[:]:
-            if pool.loop.is_closed():
-                pool.forget()
-            if pool.closed:
-                self._pools.remove(pool)
+        """Drop the pools that were closed, and those whose event loop was.
+
+        A pool that this process was forked with stays: its sessions are the parent's.
+        """
+        with self._lock:
+            dead = [pool for pool in self._pools if _is_dead(pool)]
+            self._pools = [pool for pool in self._pools if pool not in dead]
+        for pool in dead:
+            pool.forget()
 
     async def run(self, work: Work[T]) -> T:
         """Do the work, in the block of the current task or on a free connection."""
@@ -303,7 +335,9 @@ class Sessions:
 
     def forget_all(self) -> None:
         """Drop every connection at once: the program ends."""
-        for pool in self._pools:
+        with self._lock:
+            pools = list(self._pools)
+        for pool in pools:
             pool.forget()
 
     def is_sync_allowed(self) -> bool:
@@ -319,6 +353,10 @@ class Sessions:
             yield
         finally:
             _sync_allowed.set(before)
+
+
+def _is_dead(pool: Pool) -> bool:
+    return not pool.inherited and (pool.closed or pool.loop.is_closed())
 
 
 def in_event_loop() -> bool:
