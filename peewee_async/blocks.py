@@ -85,7 +85,8 @@ class OpenBlock:
     def after_commit(self, function: F) -> F:
         """Have a function called after the outermost COMMIT, and not on a rollback.
 
-        function: takes no argument; if it is `async def`, it is awaited.
+        function: takes no argument; if it is `async def`, it is awaited. An error of
+        its own comes out of the block, which is committed all the same.
 
         Raises RuntimeError if the block has ended.
         """
@@ -222,10 +223,18 @@ def _end_if_ended(session: Session, block: Block) -> None:
 
 
 async def _call(callbacks: list[Callback]) -> None:
+    """Call all that waited for the commit; the first error of theirs comes out."""
+    failures: list[Exception] = []
     for callback in callbacks:
-        result = callback()
-        if inspect.isawaitable(result):
-            await result
+        try:
+            result = callback()
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:
+            logger.warning("%r failed after the commit: %r", callback, error)
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def atomic(

@@ -23,7 +23,7 @@ from peewee_async.io.errors import missing_driver
 from peewee_async.io.pool import Pool
 from peewee_async.io.protocols import Connection
 from peewee_async.io.sessions import Sessions, in_event_loop
-from peewee_async.options import split
+from peewee_async.options import is_connection_string, password_in, split
 
 T = TypeVar("T")
 
@@ -73,7 +73,8 @@ class AioDatabase(peewee.Database):
 
     def _make_pool(self) -> Pool:
         connect = partial(self._import_driver().connect, **self._aio_params())
-        return Pool(connect, self._target(), self._pool_options, self._learn)
+        secret = password_in(self.database)
+        return Pool(connect, self._target(), self._pool_options, self._learn, secret)
 
     def _import_driver(self) -> ModuleType:
         try:
@@ -89,6 +90,8 @@ class AioDatabase(peewee.Database):
         family, params = self._dialect.family.value, self.connect_params
         host = params.get("host") or "the default host"
         port = f":{params['port']}" if params.get("port") else ""
+        if is_connection_string(self.database):
+            return family  # it may hold a password
         return f"{family} at {host}{port}, database {self.database!r}"
 
     def _learn(self, connection: Connection) -> None:
@@ -178,39 +181,76 @@ class AioDatabase(peewee.Database):
 
     @contextmanager
     def allow_sync(self) -> Iterator[None]:
-        """Allow the current task sync queries; close what they opened in the end."""
-        was_closed = self.is_closed()
-        with self._sessions.allowing_sync():
-            try:
+        """Allow the current task sync queries; close what they opened in the end.
+
+        Where several tasks of a thread are in such blocks, the last one closes.
+        """
+        users: SyncUsers = self._state.__dict__.setdefault("aio_users", SyncUsers())
+        users.enter(not self.is_closed())
+        try:
+            with self._sessions.allowing_sync():
                 yield
-            finally:
-                if was_closed and not self.is_closed():
-                    self.close()
+        finally:
+            if users.leave() and not self.is_closed():
+                self.close()
+
+    def after_commit(self, fn: Callable[[], Any]) -> Callable[[], Any]:
+        """Have a function called after the COMMIT of the open block.
+
+        Inside an async block that is the outermost COMMIT of the block, and `fn` may
+        be `async def`; elsewhere this is peewee's own method.
+        """
+        frame = self._sessions.frame if in_event_loop() else None
+        if frame is not None:
+            frame.block.callbacks.append(fn)
+            return fn
+        raw: Any = super()
+        called: Callable[[], Any] = raw.after_commit(fn)
+        return called
 
     def set_allow_sync(self, value: bool) -> None:
         """Allow sync queries everywhere, or nowhere but in `allow_sync`."""
         self._allow_sync = value
 
-    def _require_sync(self) -> None:
+    def _require_sync(self, called: str) -> None:
         allowed = self._allow_sync
         if allowed is None:
             allowed = not in_event_loop()
         if not allowed and not self._sessions.is_sync_allowed():
-            raise refusal()
+            raise refusal(called)
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Open the sync connection, as in peewee.
 
         Raises SyncNotAllowed in a running event loop, unless `allow_sync` allows it.
         """
-        self._require_sync()
+        self._require_sync("connect")
         return super().connect(reuse_if_open)
 
     def cursor(self, *args: Any, **options: Any) -> Any:
         """Make a sync cursor, as in peewee, under the same guard as `connect`."""
-        self._require_sync()
+        self._require_sync("execute")
         raw: Any = super()
         return raw.cursor(*args, **options)
+
+
+class SyncUsers:
+    """The `allow_sync` blocks of one thread, and whether they find a connection."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._found_open = False
+
+    def enter(self, is_open: bool) -> None:
+        """Count a block; the first one finds the connection open or not."""
+        if not self._count:
+            self._found_open = is_open
+        self._count += 1
+
+    def leave(self) -> bool:
+        """Tell whether this was the last one, and the connection was opened inside."""
+        self._count -= 1
+        return not self._count and not self._found_open
 
 
 def _close_sync(state: Any, process: int) -> None:

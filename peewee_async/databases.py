@@ -64,11 +64,6 @@ class PostgresqlDatabase(_ServerDatabase, peewee.PostgresqlDatabase):
             params.setdefault("dbname", self.database)
         return params
 
-    def _target(self) -> str:
-        if "://" in self.database:
-            return "PostgreSQL"  # a URL may hold a password
-        return super()._target()
-
     def _set_server_version(self, conn: Any) -> None:
         self.server_version = conn.server_version
 

@@ -20,6 +20,8 @@ TWINS = {
     "first": "aio_first",
     "prefetch": "aio_prefetch",
     "scalar": "aio_scalar",
+    "connect": "aio_connect",
+    "__enter__": "aio_atomic",
     "__getitem__": "aio_execute",
     "__iter__": "aio_execute",
     "__len__": "aio_execute",
@@ -34,16 +36,18 @@ class SyncNotAllowed(AssertionError):
     """
 
 
-def refusal() -> SyncNotAllowed:
-    """Make the error for the sync call that is under way."""
+def refusal(called: str) -> SyncNotAllowed:
+    """Make the error for the sync call that is under way.
+
+    called: the method that was called, unless peewee's own frames know better.
+    """
     return SyncNotAllowed(
-        f"A sync query in a running event loop would block it. {_advice()} "
+        f"A sync query in a running event loop would block it. {_advice(called)} "
         "`with database.allow_sync():` allows it on purpose."
     )
 
 
-def _advice() -> str:
-    called = "execute"
+def _advice(called: str) -> str:
     for frame in _peewee_frames():
         variables = frame.f_locals
         if frame.f_code.co_name == "get_rel_instance":
@@ -53,7 +57,7 @@ def _advice() -> str:
         called = getattr(method, "__name__", frame.f_code.co_name)
     twin = TWINS.get(called)
     if twin is None:
-        return "Use `await manager.execute(query)` for a query."
+        return "Use a method of the Manager, or one that is called `aio_...`."
     return f"Use `await ...{twin}(...)`, or the Manager, instead of `{called}`."
 
 

@@ -48,10 +48,8 @@ class AioQuery:
         return await where.run_plan(plan, self, *args, **options)
 
 
-class AioSelectQuery(AioQuery, Generic[R]):
-    """Any query that selects rows of a model."""
-
-    model: Any
+class AioRowsQuery(AioQuery, Generic[R]):
+    """Any query that gives rows of a model."""
 
     async def aio_get(self, database: Any = None) -> R:
         """Get the first row; raises the model's DoesNotExist if there is none."""
@@ -75,6 +73,12 @@ class AioSelectQuery(AioQuery, Generic[R]):
     async def aio_exists(self, database: Any = None) -> bool:
         """Tell whether there is any row."""
         return await self._aio(database, plans.exists)
+
+
+class AioSelectQuery(AioRowsQuery[R], Generic[R]):
+    """Any query that selects rows of a model."""
+
+    model: Any
 
     async def aio_prefetch(
         self,
@@ -126,12 +130,8 @@ class AioModelCompoundSelectQuery(  # type: ignore[misc]
     """A UNION, INTERSECT or EXCEPT."""
 
 
-class AioModelRaw(AioQuery, peewee.ModelRaw):
+class AioModelRaw(AioRowsQuery[Any], peewee.ModelRaw):
     """SQL written by hand, whose rows become objects of a model."""
-
-    async def aio_get(self, database: Any = None) -> Any:
-        """Get the first row; raises the model's DoesNotExist if there is none."""
-        return await self._aio(database, plans.get)
 
 
 class AioModelInsert(AioQuery, peewee.ModelInsert):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from peewee_async.core.pool import require_sizes
@@ -61,3 +62,14 @@ def _choose(
     if chosen.get(option, value) != value:
         raise ValueError(f"{option} is given twice, as {chosen[option]} and {value}.")
     chosen[option] = value
+
+
+def is_connection_string(name: str) -> bool:
+    """Tell whether the name of a database is a URL or a list of options of libpq."""
+    return "://" in name or "=" in name
+
+
+def password_in(name: str) -> str:
+    """Give the password that a connection string holds; empty if there is none."""
+    found = re.search(r"://[^/@]*?:(.+)@|\bpassword\s*=\s*('.*'|\S+)", name)
+    return "" if found is None else found[1] or found[2].strip("'")

@@ -66,8 +66,9 @@ def get(dialect: Dialect, query: Any) -> Plan[Any]:
     """Run a query for its first row.
 
     The value is None if there is no row and the query has no model; where it has
-    one, the model's DoesNotExist is raised.
+    one, the model's DoesNotExist is raised. TypeError for a query without rows.
     """
+    _require_rows(query)
     if isinstance(query, peewee.ModelSelect | peewee.ModelCompoundSelectQuery):
         query = query.paginate(1, 1)
     else:
@@ -76,8 +77,18 @@ def get(dialect: Dialect, query: Any) -> Plan[Any]:
     return Plan(statement, _First(query, statement))
 
 
+def _require_rows(query: Any) -> None:
+    is_write = isinstance(query, peewee.Insert | peewee.Update | peewee.Delete)
+    if is_write and not getattr(query, "_return_cursor", False):
+        raise TypeError(
+            f"A {type(query).__name__} gives no rows: execute it, or have it give some "
+            "by returning()."
+        )
+
+
 def first(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
     """Run a query for its first row, or the list of its first n; None without any."""
+    _require_rows(query)
     query = _limited(query, n)
     decode = decoder(query)
 
@@ -289,8 +300,11 @@ def _is_plain(node: Any) -> bool:
 
 
 def _named(node: Any, index: int) -> Any:
-    nameless = peewee.Field | peewee.Column | peewee.Function | peewee.Expression
-    return node.alias(f"_{index}") if isinstance(node, nameless) else node
+    if not isinstance(node, peewee.ColumnBase):
+        return node
+    return (
+        node if isinstance(node, peewee.SQL | peewee.Alias) else node.alias(f"_{index}")
+    )
 
 
 def _rowcount(reply: Reply) -> int:

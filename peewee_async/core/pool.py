@@ -34,6 +34,12 @@ class Close(NamedTuple):
     connection: Any
 
 
+class Retry(NamedTuple):
+    """Call `retry` after so many seconds."""
+
+    seconds: float
+
+
 class Refuse(NamedTuple):
     """Tell a waiter that it gets no connection, and why."""
 
@@ -41,7 +47,11 @@ class Refuse(NamedTuple):
     error: peewee.PeeweeException
 
 
-Action = Open | HandOver | Close | Refuse
+Action = Open | HandOver | Close | Retry | Refuse
+
+# The seconds after which a failed attempt to connect is repeated for those who wait
+# for a connection that is in use: at first, and at most.
+FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 
 
 class Statistics(NamedTuple):
@@ -83,6 +93,7 @@ class Pool(Generic[C, W]):
         self._opening = 0
         self._waiting: deque[W] = deque()
         self._failure: str | None = None
+        self._retry_after = FIRST_RETRY
 
     def statistics(self) -> Statistics:
         """Count what there is."""
@@ -125,6 +136,7 @@ class Pool(Generic[C, W]):
         """A connection that was asked for is there."""
         self._opening -= 1
         self._failure = None
+        self._retry_after = FIRST_RETRY
         self._born[connection] = now
         # Another attempt may have failed meanwhile, for one who still waits.
         return self._place(connection) + self._grow()
@@ -132,15 +144,24 @@ class Pool(Generic[C, W]):
     def failed(self, error: peewee.PeeweeException) -> list[Action]:
         """A connection that was asked for could not be opened.
 
-        If none is left that could serve the waiters, they are told the reason.
+        If none is left that could serve the waiters, they are told the reason;
+        otherwise another attempt is made in a while.
         """
         self._opening -= 1
         self._failure = str(error)
-        if self._born or self._opening:
+        if self._opening or (self._born and not self._waiting):
             return []
+        if self._born:
+            seconds = self._retry_after
+            self._retry_after = min(2 * seconds, LAST_RETRY)
+            return [Retry(seconds)]
         refused: list[Action] = [Refuse(waiter, error) for waiter in self._waiting]
         self._waiting.clear()
         return refused
+
+    def retry(self) -> list[Action]:
+        """The time for another attempt to connect has come."""
+        return self._grow()
 
     def given_back(self, connection: C, now: float) -> list[Action]:
         """A connection is not needed any more, and fit for the next."""

@@ -7,7 +7,8 @@ from typing import Any
 from psycopg2 import extensions
 
 from peewee_async.core.boundary import Reply, Statement, Status
-from peewee_async.io.aiopg_driver import Driver, with_addresses
+from peewee_async.io.aiopg_addresses import with_addresses
+from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.errors import driver_errors
 
 _STATUS = {
@@ -71,9 +72,7 @@ class Connection:
         if self._gone:
             return  # the number of the socket may be another connection's by now
         self._gone = True
-        if self._driver._loop.is_closed():
-            self._driver._fileno = None  # there is no reader left to remove
-        self._driver._close()
+        self._driver.abort()
 
     async def close(self) -> None:
         self.abort()  # libpq says goodbye without waiting

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from asyncio import Future, get_running_loop
-from ipaddress import ip_address
-from socket import SOCK_STREAM
-from typing import Any
+from asyncio import Future
 
 import aiopg
 from psycopg2 import extensions, extras
@@ -46,6 +43,14 @@ class Driver(aiopg.Connection):
             await self._register_hstore()
         return self
 
+    def abort(self) -> None:
+        if self._loop.is_closed():
+            self._fileno = None  # there is no reader left to remove
+        self._close()
+        listening = self._notifies_proxy._close_event
+        if listening.done():
+            listening.exception()  # nobody asks for it, of which a loop would complain
+
     async def _wait_for_socket(self, socket: int, state: int) -> None:
         ready: Future[None] = self._loop.create_future()
         if state == extensions.POLL_READ:
@@ -67,25 +72,3 @@ class Driver(aiopg.Connection):
 def _wake(waiter: Future[None]) -> None:
     if not waiter.done():
         waiter.set_result(None)
-
-
-async def with_addresses(options: dict[str, Any]) -> dict[str, Any]:
-    """Look the host up, which libpq would do without letting the event loop run."""
-    host = options.get("host")
-    if not host or "hostaddr" in options or not _is_name(host):
-        return options
-    found = await get_running_loop().getaddrinfo(host, None, type=SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(info[4][0]) for info in found))
-    # One host for each address, as libpq wants it; the name is what TLS verifies.
-    hosts = ",".join([host] * len(addresses))
-    return options | {"host": hosts, "hostaddr": ",".join(addresses)}
-
-
-def _is_name(host: str) -> bool:
-    if "," in host or host.startswith(("/", "@")):
-        return False  # several hosts, or the folder of a unix socket
-    try:
-        ip_address(host)
-    except ValueError:
-        return True
-    return False

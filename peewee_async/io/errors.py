@@ -61,11 +61,22 @@ class DriverErrors:
 driver_errors = DriverErrors()
 
 
-def cannot_connect(target: str, error: Exception) -> peewee.PeeweeException:
-    """Make the error that tells a user why there is no connection."""
+def cannot_connect(
+    target: str, error: Exception, secret: str = ""
+) -> peewee.PeeweeException:
+    """Make the error that tells a user why there is no connection.
+
+    secret: what the driver may repeat and nobody else shall read.
+    """
     reason = str(error).strip() or type(error).__name__
+    cause: BaseException | None = error.__cause__ or error  # what the driver said
+    if secret and secret in f"{reason} {cause}":
+        reason, cause = (
+            f"{type(error).__name__}, for a reason with a secret in it",
+            None,
+        )
     made = peewee.OperationalError(f"Cannot connect to {target}: {reason}")
-    made.__cause__ = error.__cause__ or error  # what the driver itself said
+    made.__cause__ = cause
     return made
 
 

@@ -40,6 +40,7 @@ class Pool:
 
     target: where connections go, for error messages; it holds no password.
     learn: is shown every connection that was opened.
+    secret: what no error message may repeat.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Pool:
         target: str,
         options: PoolOptions,
         learn: Callable[[Connection], None],
+        secret: str = "",
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._connect = connect
         self._target = target
         self._learn = learn
+        self._secret = secret
         self.options = options
         self._policy: policy.Pool[Connection, Waiter] = policy.Pool(
             options.min_connections, options.max_connections, options.max_lifetime
@@ -184,8 +187,13 @@ class Pool:
                 task = self.background(self._open())
                 self._openings.add(task)
                 task.add_done_callback(self._openings.discard)
+            elif isinstance(action, policy.Retry):
+                self.loop.call_later(action.seconds, self._retry)
             else:
                 self._close_connection(action.connection)
+
+    def _retry(self) -> None:
+        self._carry_out(self._policy.retry())
 
     def _hand_over(self, waiter: Waiter, connection: Connection) -> None:
         if waiter.done():
@@ -207,7 +215,8 @@ class Pool:
             self._carry_out(self._policy.opened(connection, self.loop.time()))
 
     def _failed(self, error: Exception) -> None:
-        self._carry_out(self._policy.failed(cannot_connect(self._target, error)))
+        reason = cannot_connect(self._target, error, self._secret)
+        self._carry_out(self._policy.failed(reason))
 
     async def _connected(self) -> Connection:
         limit = self.options.connect_timeout

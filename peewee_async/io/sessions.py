@@ -27,7 +27,7 @@ Turn = asyncio.Future[bool]
 
 # What the current task, or one that it was started by, has open: by `Sessions`.
 _frames: ContextVar[dict[Sessions, Frame]] = ContextVar("peewee_async_frames")
-_sync_allowed: ContextVar[frozenset[int]] = ContextVar("peewee_async_sync_allowed")
+_sync_allowed: ContextVar[frozenset[Permit]] = ContextVar("peewee_async_sync_allowed")
 
 
 class Session:
@@ -209,6 +209,16 @@ async def run_limited(work: Work[T], connection: Connection, pool: Pool) -> T:
         ) from error
 
 
+class Permit:
+    """The permission of a task to run sync queries, while a block lasts."""
+
+    __slots__ = ("holds", "sessions")
+
+    def __init__(self, sessions: Sessions) -> None:
+        self.sessions = sessions
+        self.holds = True
+
+
 class Sessions:
     """The pools of one database, a pool per event loop, and what tasks have open."""
 
@@ -284,7 +294,8 @@ class Sessions:
             dead = [pool for pool in self._pools if _is_dead(pool)]
             self._pools = [pool for pool in self._pools if pool not in dead]
         for pool in dead:
-            pool.forget()
+            if pool.loop.is_closed():
+                pool.forget()
 
     async def run(self, work: Work[T]) -> T:
         """Do the work, in the block of the current task or on a free connection."""
@@ -342,16 +353,21 @@ class Sessions:
 
     def is_sync_allowed(self) -> bool:
         """Whether the current task has allowed itself sync queries."""
-        return id(self) in _sync_allowed.get(frozenset())
+        return any(
+            permit.sessions is self and permit.holds
+            for permit in _sync_allowed.get(frozenset())
+        )
 
     @contextmanager
     def allowing_sync(self) -> Iterator[None]:
         """Allow the current task sync queries."""
         before = _sync_allowed.get(frozenset())
-        _sync_allowed.set(before | {id(self)})
+        permit = Permit(self)
+        _sync_allowed.set(before | {permit})
         try:
             yield
         finally:
+            permit.holds = False  # for the tasks that were started meanwhile, too
             _sync_allowed.set(before)
 
 

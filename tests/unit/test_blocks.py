@@ -15,7 +15,9 @@ import pytest
 
 from peewee_async import Manager
 from peewee_async.blocks import BlockContext
-from peewee_async.core.boundary import Status
+from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.core.dialect import Dialect
+from peewee_async.core.execution import Plan
 from tests.unit.fakes import FakeDatabase, FakeServer, Oops, turns
 
 
@@ -754,3 +756,142 @@ async def test_a_child_of_an_ended_inner_block_goes_on_in_the_outer_one(
         assert server.committed == []
     assert server.committed == ["INSERT late"]
     assert server.attempts == 1
+
+
+async def test_nothing_goes_on_outside_after_a_commit_that_failed(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    with pytest.raises(peewee.OperationalError, match="transaction is lost"):
+        async with database.aio_atomic() as tx:
+            await database.send("INSERT 1")
+            server.fail("COMMIT", peewee.OperationalError("gone"), breaks=True)
+            with pytest.raises(peewee.OperationalError, match="gone"):
+                await tx.commit()
+            with pytest.raises(peewee.OperationalError, match="transaction is lost"):
+                await database.send("INSERT 2")
+            with pytest.raises(peewee.OperationalError, match="transaction is lost"):
+                async with database.aio_atomic():
+                    pass
+    assert server.committed == []
+    await database.send("INSERT 3")
+    assert server.committed == ["INSERT 3"]
+
+
+async def test_an_error_of_ones_own_leaves_a_block_that_failed_before(
+    server: FakeServer, database: FakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(Oops):
+        async with database.aio_atomic() as tx:
+            server.fail("ROLLBACK", peewee.OperationalError("gone"), breaks=True)
+            with pytest.raises(peewee.OperationalError, match="gone"):
+                await tx.rollback()
+            raise Oops
+    assert "is lost" in caplog.text
+    assert server.committed == []
+
+
+async def test_a_child_whose_block_is_cut_off_is_told(server: FakeServer) -> None:
+    database = FakeDatabase(server, acquire_timeout=0.05)
+    inside, cut_off = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with database.aio_atomic():
+            await database.send("INSERT 1")
+            inside.set()
+            await cut_off.wait()
+            with pytest.raises(peewee.OperationalError, match="cut off"):
+                await database.send("INSERT 2")
+
+    with pytest.raises(peewee.OperationalError, match="No turn on the connection"):
+        async with database.aio_atomic():
+            child = asyncio.create_task(work())
+            await inside.wait()
+    cut_off.set()
+    with pytest.raises(peewee.OperationalError, match="cut off"):
+        await child
+    assert server.committed == []
+    await database.aio_close()
+
+
+async def test_a_statement_under_way_keeps_a_connection_from_the_pool(
+    server: FakeServer,
+) -> None:
+    database = FakeDatabase(server, acquire_timeout=0.05)
+    hold = server.hold("SELECT")
+    with pytest.raises(peewee.OperationalError, match="No turn on the connection"):
+        async with database.aio_atomic():
+            child = asyncio.create_task(database.send("SELECT 1"))
+            await hold.reached.wait()
+            # As in MySQL, where DDL has ended the transaction.
+            server.connections[0].status = Status.IDLE
+    assert server.connections[0].closed
+    with pytest.raises(peewee.OperationalError):
+        await child
+    await database.aio_close()
+
+
+async def test_an_error_that_is_not_the_servers_loses_nothing(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    def plan(dialect: Dialect) -> Plan[None]:
+        def read(reply: Reply) -> None:
+            raise Oops
+
+        return Plan(Statement("SELECT 1"), read)
+
+    async with database.aio_atomic():
+        # As in MySQL, where DDL has ended the transaction.
+        server.connections[0].status = Status.IDLE
+        with pytest.raises(Oops):
+            await database.run_plan(plan)
+        await database.send("INSERT 1")
+    assert server.sent == ["BEGIN", "SELECT 1", "INSERT 1", "COMMIT"]
+
+
+async def test_a_generator_that_is_left_open_cannot_be_committed(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    async def rows() -> AsyncGenerator[int, None]:
+        async with database.aio_atomic():
+            yield 1
+
+    generator = rows()
+    with pytest.raises(peewee.InternalError, match="cannot be committed"):
+        async with database.aio_atomic():
+            await anext(generator)
+    await generator.aclose()
+    assert server.sent == ["BEGIN", 'SAVEPOINT "s1"', "ROLLBACK"]
+
+
+async def test_callbacks_are_all_called_and_an_error_comes_out(
+    server: FakeServer, database: FakeDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    called: list[str] = []
+
+    def fails() -> None:
+        raise Oops("callback")
+
+    with pytest.raises(Oops, match="callback"):
+        async with database.aio_atomic() as tx:
+            tx.after_commit(fails)
+            database.after_commit(lambda: called.append("plain"))
+
+            @database.after_commit
+            async def awaited() -> None:
+                called.append("awaited")
+
+            assert called == []
+    assert server.sent == ["BEGIN", "COMMIT"]
+    assert called == ["plain", "awaited"]
+    assert "failed after the commit" in caplog.text
+
+
+async def test_the_databases_callbacks_are_dropped_with_a_rollback(
+    database: FakeDatabase,
+) -> None:
+    called: list[str] = []
+    with pytest.raises(Oops):
+        async with database.aio_atomic():
+            database.after_commit(lambda: called.append("called"))
+            raise Oops
+    assert called == []

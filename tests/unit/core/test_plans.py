@@ -719,3 +719,22 @@ def test_a_delete_gives_the_number_of_its_rows() -> None:
 def test_a_plan_can_be_used_for_many_replies() -> None:
     plan = plans.count(POSTGRES, User.select())
     assert [Script(plan).gets((n,)).result for n in (1, 2)] == [1, 2]
+
+
+@pytest.mark.parametrize("plan", [plans.get, plans.first, plans.scalar])
+@pytest.mark.parametrize("write", [User.update(age=1), User.delete(), User.insert(ADA)])
+def test_what_gives_no_rows_is_not_sent_for_them(plan: Any, write: Any) -> None:
+    with pytest.raises(TypeError, match=r"gives no rows: execute it, or have it give"):
+        plan(POSTGRES, write)
+
+
+def test_what_a_write_returns_can_be_read() -> None:
+    query = User.update(age=1).returning(User.id).tuples()
+    script = Script(plans.first(POSTGRES, query))
+    sql = 'UPDATE "user" SET "age" = %s RETURNING "user"."id"'
+    assert script.sends(sql, 1, limit=1).gets((7,)).result == (7,)
+
+
+def test_values_that_are_counted_have_names_of_their_own_too() -> None:
+    query = User.select(peewee.Value(1), peewee.Value(1))
+    assert "(SELECT %s AS `_0`, %s AS `_1` FROM" in sql_of(plans.count(MYSQL, query))

@@ -23,6 +23,7 @@ from peewee_async.core.pool import (
     Open,
     Pool,
     Refuse,
+    Retry,
     Statistics,
 )
 
@@ -145,8 +146,26 @@ def test_a_failure_refuses_nobody_while_a_connection_is_in_use() -> None:
     pool = pool_of("c1", maximum=2)
     pool.take(0)
     pool.wanted("ada", 0)
-    assert pool.failed(DOWN) == []
+    assert pool.failed(DOWN) == [Retry(0.1)]
     assert pool.given_back("c1", 0) == [HandOver("ada", "c1")]
+    assert pool.retry() == []
+
+
+def test_attempts_are_repeated_for_those_who_wait_less_and_less_often() -> None:
+    pool = pool_of("c1", maximum=2)
+    pool.take(0)
+    pool.wanted("ada", 0)
+    waits = []
+    for _ in range(8):
+        (again,) = pool.failed(DOWN)
+        assert isinstance(again, Retry)
+        waits.append(again.seconds)
+        assert pool.retry() == [Open()]
+    assert waits == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+    assert pool.opened("c2", 0) == [HandOver("ada", "c2")]
+    pool.wanted("bob", 0)
+    pool.lost("c2")
+    assert pool.failed(DOWN) == [Retry(0.1)]
 
 
 def test_a_failure_refuses_nobody_while_another_connection_is_being_opened() -> None:
@@ -364,6 +383,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.busy: set[int] = set()
         self.waiting: list[int] = []
         self.failed_last = False
+        self.retries = 0
 
     def carry_out(self, actions: list[Action]) -> None:
         for action in actions:
@@ -378,6 +398,8 @@ class PoolMachine(RuleBasedStateMachine):
                 assert action.waiter == self.waiting.pop(0)
                 assert action.connection in self.idle
                 self.make_busy(action.connection)
+            elif isinstance(action, Retry):
+                self.retries += 1
             else:
                 self.waiting.remove(action.waiter)
 
@@ -425,6 +447,12 @@ class PoolMachine(RuleBasedStateMachine):
         self.opening -= 1
         self.failed_last = True
         self.carry_out(self.pool.failed(DOWN))
+
+    @precondition(lambda self: self.retries)
+    @rule()
+    def retry(self) -> None:
+        self.retries -= 1
+        self.carry_out(self.pool.retry())
 
     @precondition(lambda self: self.busy)
     @rule(data=st.data())
@@ -478,8 +506,8 @@ class PoolMachine(RuleBasedStateMachine):
         assert self.busy or self.opening
         full = len(self.busy) + self.opening == self.pool.maximum
         enough = self.opening >= len(self.waiting)
-        # An attempt that failed is not repeated before something else happens.
-        assert full or enough or self.failed_last
+        # An attempt that failed is repeated after a while, or when another ends.
+        assert full or enough or self.retries or (self.failed_last and self.opening)
 
     def teardown(self) -> None:
         """Everybody who still waits is served or refused in the end."""

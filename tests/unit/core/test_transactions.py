@@ -232,7 +232,7 @@ def test_a_rollback_that_fails_after_a_commit_is_noted_on_its_error(
     with pytest.raises(peewee.IntegrityError) as caught:
         _ = script.result
     assert caught.value.__notes__ == ["The ROLLBACK failed as well: broken"]
-    assert (block.state, transactions.depth) == (State.FAILED, 0)
+    assert (block.state, transactions.depth) == (State.LOST, 0)
 
 
 def test_nothing_is_claimed_while_the_answer_is_not_there(
@@ -328,7 +328,7 @@ def test_a_failing_rollback_ends_the_block_and_comes_out(
     script = Script(transactions.rollback(block)).breaks(BROKEN)
     with pytest.raises(peewee.OperationalError, match="broken"):
         _ = script.result
-    assert (block.state, block.ended) == (State.FAILED, True)
+    assert (block.state, block.ended) == (State.LOST, True)
 
 
 def test_what_a_savepoint_could_not_undo_is_never_committed(
@@ -986,3 +986,17 @@ TestPessimism = Pessimism.TestCase
 TestPessimism.settings = settings(
     max_examples=100, stateful_step_count=20, deadline=None, database=None
 )
+
+
+def test_only_what_was_ended_as_it_should_is_over(transactions: Transactions) -> None:
+    committed, rolled_back = opened(transactions), None
+    assert not committed.is_over
+    _ = Script(transactions.commit(committed)).writes().result
+    assert committed.is_over
+    rolled_back = opened(transactions)
+    _ = Script(transactions.rollback(rolled_back)).writes().result
+    assert rolled_back.is_over
+    cut_off = opened(transactions)
+    transactions.end(cut_off)
+    assert (cut_off.is_over, cut_off.state) == (False, State.LOST)
+    assert cut_off.loss == "it was cut off before it was committed"

@@ -248,3 +248,14 @@ TestSharedConnection = SharedConnection.TestCase
 TestSharedConnection.settings = settings(
     max_examples=40, stateful_step_count=25, deadline=None, database=None
 )
+
+
+def test_tells_whether_somebody_has_the_turn() -> None:
+    transactions = Transactions(SQLITE)
+    block = done(transactions.transaction())
+    turns: Turns[str] = Turns(transactions)
+    assert not turns.busy
+    turns.take(block)
+    assert turns.busy
+    turns.give()
+    assert not turns.busy

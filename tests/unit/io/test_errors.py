@@ -106,3 +106,15 @@ def test_tells_what_to_install() -> None:
         "The driver aiopg is not installed: "
         "pip install 'peewee-async[postgresql]' brings it."
     )
+
+
+def test_a_secret_is_not_repeated() -> None:
+    told = ValueError("invalid percent-encoded token: s3%zz")
+    made = cannot_connect("PostgreSQL", told, "s3%zz")
+    assert "s3%zz" not in str(made)
+    assert str(made).startswith(
+        "Cannot connect to PostgreSQL: ValueError, for a reason"
+    )
+    assert made.__cause__ is None
+    other = ValueError("refused")
+    assert cannot_connect("PostgreSQL", other, "s3%zz").__cause__ is other

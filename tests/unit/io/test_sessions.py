@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import warnings
 from dataclasses import replace
 
@@ -514,3 +515,41 @@ async def test_closing_in_a_block_lets_the_block_end(
 async def test_tells_whether_a_loop_runs() -> None:
     assert in_event_loop()
     assert not await asyncio.to_thread(in_event_loop)
+
+
+async def test_a_forked_process_leaves_its_parents_pool_alone(
+    server: FakeServer, database: FakeDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await database.send("SELECT 1")
+    pool = database.sessions.pool
+    with monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: -1)
+        assert database.sessions.open_pool is None
+        database.sessions.forget_dead()
+        database.sessions.forget_all()
+    assert len(server.alive) == 1
+    assert database.sessions.pool is pool
+
+
+def test_threads_with_a_loop_each_do_not_meet(server: FakeServer) -> None:
+    database = FakeDatabase(server)
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            for _ in range(10):
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(database.send("SELECT 1"))
+                loop.close()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(server.sent) == 80
+    database.sessions.forget_dead()
+    assert server.alive == []
