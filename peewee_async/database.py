@@ -18,6 +18,7 @@ from peewee_async.blocks import BlockContext, TransactionKeywords
 from peewee_async.core import prefetching
 from peewee_async.core.dialect import Dialect, TransactionOptions
 from peewee_async.core.execution import Work
+from peewee_async.core.lookups import require_query
 from peewee_async.guard import refusal
 from peewee_async.io.errors import missing_driver
 from peewee_async.io.pool import Pool
@@ -151,7 +152,7 @@ class AioDatabase(peewee.Database):
 
     async def aio_execute(self, query: Any) -> Any:
         """Run a query; the value is what `query.execute()` gives in peewee."""
-        return await self.run_plan(prefetching.execute, query)
+        return await self.run_plan(prefetching.execute, require_query(query))
 
     def aio_atomic(self, **options: Unpack[TransactionKeywords]) -> BlockContext:
         """Make a transaction, or a savepoint inside one: `async with` or decorator.

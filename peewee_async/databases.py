@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import sqlite3
 import weakref
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from itertools import count
+from threading import Lock
 from typing import Any
 
 import peewee
@@ -191,7 +194,8 @@ class SqliteDatabase(AioDatabase, peewee.SqliteDatabase):
             )
 
     def _aio_params(self) -> dict[str, Any]:
-        return {"opener": self._connect}
+        memory = self._memory
+        return {"opener": partial(memory.succeed, self) if memory else self._connect}
 
     def _target(self) -> str:
         return f"SQLite database {self.database!r}"
@@ -200,6 +204,16 @@ class SqliteDatabase(AioDatabase, peewee.SqliteDatabase):
         if self._memory is None:
             return _peewee.SqliteDatabase._connect(self)
         return self._memory.connect(self)
+
+
+class _Successor(sqlite3.Connection):
+    when_closed: Callable[[], None] | None = None
+
+    def close(self) -> None:
+        super().close()
+        told, self.when_closed = self.when_closed, None
+        if told is not None:
+            told()
 
 
 class _SharedMemory:
@@ -213,12 +227,30 @@ class _SharedMemory:
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._uri = f"file:peewee_async_{next(self._numbers)}?mode=memory&cache=shared"
+        self._last_closed = Lock()
         keeper = sqlite3.connect(self._uri, uri=True, check_same_thread=False)
         self.close = weakref.finalize(database, keeper.close)
 
-    def connect(self, database: Any) -> sqlite3.Connection:
+    def succeed(self, database: Any) -> sqlite3.Connection:
+        """Open a connection that takes the place of one that was given up.
+
+        That one may still hold locks, which SQLite does not wait for in shared memory:
+        so this waits until it is closed, or for a second.
+        """
+        waited = self._last_closed.acquire(timeout=1.0)
+        try:
+            raw = self.connect(database, factory=_Successor)
+        except BaseException:
+            if waited:
+                self._last_closed.release()
+            raise
+        if waited and isinstance(raw, _Successor):
+            raw.when_closed = self._last_closed.release
+        return raw
+
+    def connect(self, database: Any, **more: Any) -> sqlite3.Connection:
         """Open a connection with all that `peewee.SqliteDatabase` gives to one."""
-        params = database.connect_params | {"uri": True, "isolation_level": None}
+        params = database.connect_params | {"uri": True, "isolation_level": None} | more
         timeout = database._timeout
         raw: sqlite3.Connection = sqlite3.connect(self._uri, timeout=timeout, **params)
         try:

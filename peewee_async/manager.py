@@ -14,7 +14,13 @@ from peewee_async.blocks import TransactionKeywords
 from peewee_async.core import operations, plans, prefetching
 from peewee_async.core.dialect import TransactionOptions
 from peewee_async.core.execution import Work
-from peewee_async.core.lookups import lookup, query_of
+from peewee_async.core.lookups import (
+    lookup,
+    query_of,
+    require_instance,
+    require_model,
+    require_query,
+)
 from peewee_async.database import AioDatabase, aio_database
 from peewee_async.io.sessions import Sessions
 
@@ -143,7 +149,7 @@ class Manager:
 
         Raises peewee.IntegrityError if it breaks a constraint.
         """
-        return await self._run(operations.create, model, data)
+        return await self._run(operations.create, require_model(model), data)
 
     async def update(self, obj: peewee.Model, only: Iterable[Any] | None = None) -> int:
         """Write an object to its row; the number of rows written, 1 or 0.
@@ -152,7 +158,7 @@ class Manager:
 
         Raises ValueError if the object has no primary key, or a name is unknown.
         """
-        return await self._run(operations.update, obj, only)
+        return await self._run(operations.update, require_instance(obj), only)
 
     async def delete(
         self, obj: peewee.Model, recursive: bool = False, delete_nullable: bool = False
@@ -162,7 +168,9 @@ class Manager:
         recursive: delete what refers to the object first, in the same transaction.
         delete_nullable: delete it also where the reference could be set to NULL.
         """
-        return await self._transact(operations.delete, obj, recursive, delete_nullable)
+        return await self._transact(
+            operations.delete, require_instance(obj), recursive, delete_nullable
+        )
 
     async def get_or_create(
         self,
@@ -178,7 +186,9 @@ class Manager:
         The object, and whether it was created. If another task or process creates it
         at the same moment, theirs is got.
         """
-        return await self._transact(operations.get_or_create, model, kwargs, defaults)
+        return await self._transact(
+            operations.get_or_create, require_model(model), kwargs, defaults
+        )
 
     async def create_or_get(self, model: type[M], /, **kwargs: Any) -> tuple[M, bool]:
         """Create an object, or get the one whose unique values it would have taken.
@@ -186,14 +196,16 @@ class Manager:
         The object, and whether it was created. Raises peewee.IntegrityError for any
         other broken constraint, and if the values belong to several objects.
         """
-        return await self._transact(operations.create_or_get, model, kwargs)
+        return await self._transact(
+            operations.create_or_get, require_model(model), kwargs
+        )
 
     async def execute(self, query: Any) -> Any:
         """Run a query; the value is what `query.execute()` gives in peewee.
 
         Rows come as a list.
         """
-        return await self._run(prefetching.execute, query)
+        return await self._run(prefetching.execute, require_query(query))
 
     async def prefetch(
         self,
@@ -207,7 +219,10 @@ class Manager:
         prefetch_type: PREFETCH_TYPE.JOIN or PREFETCH_TYPE.WHERE.
         """
         return await self._run(
-            prefetching.prefetch, query, *subqueries, prefetch_type=prefetch_type
+            prefetching.prefetch,
+            query_of(query),
+            *subqueries,
+            prefetch_type=prefetch_type,
         )
 
     async def count(self, query: Any, clear_limit: bool = False) -> int:

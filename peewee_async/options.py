@@ -61,7 +61,19 @@ def _choose(
         )
     if chosen.get(option, value) != value:
         raise ValueError(f"{option} is given twice, as {chosen[option]} and {value}.")
+    _require_number(option, value)
     chosen[option] = value
+
+
+def _require_number(option: str, value: Any) -> None:
+    if option.endswith("_connections"):
+        fits = isinstance(value, int) and not isinstance(value, bool)
+        wanted = "a whole number"
+    else:
+        fits = value is None or (isinstance(value, int | float) and value >= 0)
+        wanted = "a number of seconds, or None for no limit"
+    if not fits:
+        raise ValueError(f"{option}={value!r} will not do: give {wanted}.")
 
 
 def is_connection_string(name: str) -> bool:

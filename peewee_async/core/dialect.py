@@ -108,14 +108,15 @@ class Dialect:
                 f"{self.family.value}: build it from a model of that family."
             )
 
-    def quote(self, name: str) -> str:
+    def quote(self, name: Any) -> str:
         """Quote an identifier so that it can carry no SQL of its own."""
-        if not name or "\0" in name:
+        if not isinstance(name, str) or not name or "\0" in name:
             raise ValueError(f"{name!r} cannot be the name of a savepoint.")
         opening, closing = self.database.quote[0], self.database.quote[1]
         if self.database.param == "%s":
             name = name.replace("%", "%%")
-        return opening + name.replace(closing, closing * 2) + closing
+        quoted: str = opening + name.replace(closing, closing * 2) + closing
+        return quoted
 
     def is_duplicate(self, error: Exception) -> bool:
         """Tell whether a database error says that a unique value is taken.

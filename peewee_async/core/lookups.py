@@ -49,6 +49,29 @@ def lookup(source: Any, conditions: tuple[Any, ...], filters: Mapping[str, Any])
     return _filtered(query, filters) if filters else query
 
 
+def require_query(query: Any) -> Any:
+    """Give a query back; TypeError for anything else."""
+    if isinstance(query, peewee.BaseQuery):
+        return query
+    raise TypeError(f"{query!r} is no query to execute: write one, such as X.select().")
+
+
+def require_model(model: Any) -> Any:
+    """Give a model class back; TypeError for anything else."""
+    if is_model(model):
+        return model
+    raise TypeError(f"{model!r} is no model: give the class, and data as keywords.")
+
+
+def require_instance(instance: Any) -> Any:
+    """Give an object of a model back; TypeError for anything else."""
+    if isinstance(instance, peewee.Model):
+        return instance
+    raise TypeError(
+        f"{instance!r} is no object of a model: give one, or execute a query instead."
+    )
+
+
 def is_model(source: Any) -> bool:
     """Tell whether something is a model class."""
     return isinstance(source, type) and issubclass(source, peewee.Model)

@@ -92,9 +92,12 @@ def update(
     only: fields, or names of fields or columns.
 
     Nothing is sent if there is nothing to write. Raises ValueError for a name that
-    the model does not have, and for an object without a primary key.
+    the model does not have, and for an object without a primary key; TypeError for a
+    name that is not in a list.
     """
     meta = instance._meta
+    if isinstance(only, str):
+        raise TypeError(f"only={only!r} is one name: give a list of them, [{only!r}].")
     names = None if only is None else {_field(meta, item).name for item in only}
     if _has_no_key(instance):
         raise ValueError(

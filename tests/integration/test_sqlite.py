@@ -95,6 +95,27 @@ async def test_a_cancelled_query_in_memory_loses_no_data() -> None:
     await objects.close()
 
 
+async def test_memory_is_free_after_a_connection_was_given_up() -> None:
+    database = SqliteDatabase(":memory:")
+    create_tables(database, PlainUser)
+    objects = Manager(database)
+
+    async def many(number: int) -> None:
+        async with objects.atomic():
+            for index in range(20):
+                await objects.create(PlainUser, name=f"{number} {index}")
+
+    for number in range(50):
+        task = asyncio.create_task(many(number))
+        for _ in range(number % 7 + 2):
+            await asyncio.sleep(0)
+        task.cancel()
+        await objects.create(PlainUser, name=f"{number}")
+        await asyncio.gather(task, return_exceptions=True)
+    assert await objects.count(PlainUser.select()) >= 50
+    await objects.close()
+
+
 async def test_pragmas_and_functions_hold_on_each_connection(path: Path) -> None:
     database: Any = PooledSqliteDatabase(
         str(path), pragmas={"cache_size": -1234, "foreign_keys": 1}, max_connections=3

@@ -121,3 +121,20 @@ def test_no_pool_params() -> None:
 def test_the_password_in_a_connection_string(name: str, password: str) -> None:
     assert password_in(name) == password
     assert is_connection_string(name) is (name != "test")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_connections": "20"},
+        {"max_connections": 2.5},
+        {"min_connections": None},
+        {"max_connections": True},
+        {"acquire_timeout": "5"},
+        {"connect_timeout": -1},
+        {"pool_params": {"pool_recycle": "1h"}},
+    ],
+)
+def test_a_value_that_will_not_do(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="will not do: give a"):
+        split(options, 20)

@@ -5,7 +5,14 @@ from typing import Any
 import peewee
 import pytest
 
-from peewee_async.core.lookups import is_model, lookup, query_of
+from peewee_async.core.lookups import (
+    is_model,
+    lookup,
+    query_of,
+    require_instance,
+    require_model,
+    require_query,
+)
 from tests.unit.library import frozen
 from tests.unit.models import POSTGRES, Country, Log, Membership, Post, User
 
@@ -161,3 +168,26 @@ def test_a_model_is_a_class_not_an_object() -> None:
         False,
         False,
     ]
+
+
+@pytest.mark.parametrize("other", [None, "SELECT 1", User, User(name="ada")])
+def test_only_a_query_is_a_query(other: Any) -> None:
+    query = User.select()
+    assert require_query(query) is query
+    with pytest.raises(TypeError, match="is no query to execute"):
+        require_query(other)
+
+
+@pytest.mark.parametrize("other", [None, "user", User(name="ada"), User.select(), int])
+def test_only_a_model_is_a_model(other: Any) -> None:
+    assert require_model(User) is User
+    with pytest.raises(TypeError, match="is no model: give the class"):
+        require_model(other)
+
+
+@pytest.mark.parametrize("other", [None, {"name": "ada"}, User, User.select()])
+def test_only_an_object_is_an_object(other: Any) -> None:
+    user = User(name="ada")
+    assert require_instance(user) is user
+    with pytest.raises(TypeError, match="is no object of a model"):
+        require_instance(other)

@@ -962,3 +962,9 @@ def test_sends_and_gives_what_sync_peewee_does(
     theirs = twin.on_fresh_database(lambda: play_scene(Sync()))
     ours = twin.on_fresh_database(lambda: play_scene(Core()))
     assert ours == theirs
+
+
+def test_one_name_is_no_list_of_names() -> None:
+    script = Script(operations.update(POSTGRES, User(id=3, name="ada"), "name"))
+    with pytest.raises(TypeError, match=r"give a list of them, \['name'\]"):
+        _ = script.result
