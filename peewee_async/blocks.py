@@ -14,13 +14,8 @@ from typing import Any, ParamSpec, TypedDict, TypeVar
 from peewee_async.core.dialect import TransactionOptions
 from peewee_async.core.execution import Steps
 from peewee_async.core.transactions import Block, Callback, Transactions, lost
-from peewee_async.io.sessions import (
-    BlockEnded,
-    Frame,
-    Session,
-    Sessions,
-    inner_block,
-)
+from peewee_async.io.session import BlockEnded, Session
+from peewee_async.io.sessions import Frame, Sessions, inner_block
 
 P = ParamSpec("P")
 T = TypeVar("T")

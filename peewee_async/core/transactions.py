@@ -148,16 +148,21 @@ class Transactions:
         begin = self._begin(block)
         self.blocks.append(block)
         try:
-            for statement in begin:
-                yield statement
-        except GeneratorExit:
-            self._abandon(block)
-            raise
+            yield from self._send(block, begin)
         except Exception:
             self._end(block)
             raise
         block.state = State.ACTIVE
         return block
+
+    def _send(self, block: Block, commands: list[Statement]) -> Steps[None]:
+        """Send commands; once they are interrupted, their effect is not known."""
+        try:
+            for command in commands:
+                yield command
+        except GeneratorExit:
+            self._abandon(block)
+            raise
 
     def _begin(self, block: Block) -> list[Statement]:
         if block.kind is Kind.TRANSACTION:
@@ -181,10 +186,7 @@ class Transactions:
             yield from self._refuse(block, begin)
         block.state = State.FAILED
         try:
-            yield from self._commit_command(block)
-        except GeneratorExit:
-            self._abandon(block)
-            raise
+            yield from self._send(block, self._commands("COMMIT", "RELEASE", block))
         except Exception as error:
             yield from self.rollback_after(block, error, begin)
             raise
@@ -197,11 +199,12 @@ class Transactions:
         aborted = self._aborted and block.kind is Kind.TRANSACTION
         return aborted or block.doomed or block.state is not State.ACTIVE
 
-    def _commit_command(self, block: Block) -> Steps[None]:
+    def _commands(self, verb: str, inner_verb: str, block: Block) -> list[Statement]:
         if block.kind is Kind.TRANSACTION:
-            yield Statement("COMMIT")
-        elif block.kind is Kind.SAVEPOINT:
-            yield self._savepoint_command("RELEASE SAVEPOINT", block)
+            return [Statement(verb)]
+        if block.kind is Kind.SAVEPOINT:
+            return [self._savepoint_command(f"{inner_verb} SAVEPOINT", block)]
+        return []
 
     def _refuse(self, block: Block, begin: bool) -> Steps[None]:
         error = peewee.InternalError(
@@ -223,10 +226,8 @@ class Transactions:
         if block.kind is Kind.JOINED and block.outer is not None:
             block.outer.doomed = True
         try:
-            yield from self._rollback_command(block)
-        except GeneratorExit:
-            self._abandon(block)
-            raise
+            commands = self._commands("ROLLBACK", "ROLLBACK TO", block)
+            yield from self._send(block, commands)
         except Exception:
             self.end(block)
             raise
@@ -244,23 +245,13 @@ class Transactions:
             error.add_note(f"The ROLLBACK failed as well: {failure}")
             self.end(block)
 
-    def _rollback_command(self, block: Block) -> Steps[None]:
-        if block.kind is Kind.TRANSACTION:
-            yield Statement("ROLLBACK")
-        elif block.kind is Kind.SAVEPOINT:
-            yield self._savepoint_command("ROLLBACK TO SAVEPOINT", block)
-
     def _again_or_end(self, block: Block, begin: bool) -> Steps[None]:
         if not begin:
             self._end(block)
             return
         block.state = State.FAILED
         try:
-            for statement in self._begin(block):
-                yield statement
-        except GeneratorExit:
-            self._abandon(block)
-            raise
+            yield from self._send(block, self._begin(block))
         except Exception as error:
             # What was asked for has been done; it is what follows that cannot be.
             self.lose(f"it could not begin anew ({error})")

@@ -18,7 +18,15 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "peewee_async"
 CORE = sorted(PACKAGE.glob("core/*.py"))
 MODULES = [*sorted(PACKAGE.rglob("*.py")), ROOT / "peewee_asyncext.py"]
-NO_ADAPTERS = ("__init__", "errors", "pool", "protocols", "runner", "sessions")
+NO_ADAPTERS = (
+    "__init__",
+    "errors",
+    "pool",
+    "protocols",
+    "runner",
+    "session",
+    "sessions",
+)
 ADAPTERS = [
     path for path in sorted(PACKAGE.glob("io/*.py")) if path.stem not in NO_ADAPTERS
 ]
@@ -178,7 +186,7 @@ def test_context_variables_live_in_one_module(path: Path) -> None:
         path
         for path in MODULES
         if path not in ADAPTERS
-        and path not in (PACKAGE / "io/pool.py", PACKAGE / "io/sessions.py")
+        and path not in (PACKAGE / "io/pool.py", PACKAGE / "io/session.py")
     ]
 )
 def test_asyncio_primitives_live_in_two_modules(path: Path) -> None:

@@ -1,0 +1,152 @@
+"""One connection, for as long as a block lasts, and the tasks that share it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TypeVar
+
+import peewee
+
+from peewee_async.core.dialect import Dialect
+from peewee_async.core.execution import Work
+from peewee_async.core.transactions import Block, Callback, Transactions
+from peewee_async.core.turns import Turns
+from peewee_async.io.pool import Pool
+from peewee_async.io.protocols import Connection
+from peewee_async.io.runner import run
+
+T = TypeVar("T")
+Make = Callable[[Transactions], Work[T]]
+Turn = asyncio.Future[bool]
+
+
+class Session:
+    """A connection that is kept for a block, and shared by the tasks inside it."""
+
+    __slots__ = ("connection", "pool", "released", "transactions", "turns")
+
+    def __init__(self, pool: Pool, connection: Connection, dialect: Dialect) -> None:
+        self.pool = pool
+        self.connection = connection
+        self.transactions = Transactions(dialect)
+        self.turns: Turns[Turn] = Turns(self.transactions)
+        self.released = False
+
+    async def run(self, block: Block, make: Make[T]) -> T:
+        """Do work for a task inside the block, when it is that task's turn.
+
+        make: gives the work once the transactions will not change any more.
+        """
+        await self._turn(block)
+        try:
+            return await self.run_now(make)
+        finally:
+            self._give_turn()
+
+    async def run_now(self, make: Make[T]) -> T:
+        """Do work for a task that nobody can get in the way of."""
+        transactions, connection = self.transactions, self.connection
+        transactions.require_alive()
+        try:
+            return await run_limited(make(transactions), connection, self.pool)
+        except BaseException as error:
+            if connection.closed:
+                transactions.lose("its connection broke or was given up")
+            else:
+                refused = isinstance(error, peewee.DatabaseError)
+                transactions.observe(connection.status, failed=refused)
+            raise
+
+    async def commit(self, block: Block, begin: bool = False) -> list[Callback]:
+        """Commit a block; what it asked to be called after the commit comes back."""
+        return await self.run(block, lambda open_blocks: self._commit(block, begin))
+
+    def _commit(self, block: Block, begin: bool) -> Work[list[Callback]]:
+        self.transactions.observe(self.connection.status)
+        return self.transactions.commit(block, begin)
+
+    async def rollback(self, block: Block, begin: bool = False) -> None:
+        """Undo what was done in a block."""
+        await self.run(block, lambda open_blocks: open_blocks.rollback(block, begin))
+
+    def end(self, block: Block) -> None:
+        """End a block whatever has become of it; the connection goes with the last."""
+        self.transactions.end(block)
+        self._tell(*self.turns.next_one())
+        if not self.transactions.blocks:
+            self.release()
+
+    def release(self) -> None:
+        """Give the connection back; later calls do nothing."""
+        if not self.released:
+            self.released = True
+            if self.turns.busy:
+                self.connection.abort()  # another task is in the middle of a statement
+            self.pool.give_back(self.connection)
+
+    async def _turn(self, block: Block) -> None:
+        if self.turns.take(block):
+            return
+        if block.ended:
+            raise BlockEnded(block)
+        turn: Turn = asyncio.get_running_loop().create_future()
+        self.turns.wait(turn, block)
+        try:
+            async with asyncio.timeout(self.pool.options.acquire_timeout):
+                granted = await turn
+        except TimeoutError:
+            self._withdraw(turn)
+            raise peewee.OperationalError(
+                "No turn on the connection of the transaction within "
+                f"{self.pool.options.acquire_timeout:g} s (acquire_timeout): "
+                f"{self.transactions.top!r} is open in another task."
+            ) from None
+        except BaseException:
+            self._withdraw(turn)
+            raise
+        if not granted:
+            raise BlockEnded(block)
+
+    def _withdraw(self, turn: Turn) -> None:
+        self.turns.withdraw(turn)
+        if turn.done() and not turn.cancelled() and turn.result():
+            self._give_turn()
+
+    def _give_turn(self) -> None:
+        self._tell(*self.turns.give())
+
+    def _tell(self, next_one: Turn | None, stranded: list[Turn]) -> None:
+        for turn in stranded:
+            if not turn.done():
+                turn.set_result(False)
+        if next_one is None:
+            return
+        if next_one.done():
+            self._give_turn()  # it was cancelled in this very turn of the loop
+        else:
+            next_one.set_result(True)
+
+
+class BlockEnded(RuntimeError):
+    """Something was to be done in a block that has ended, perhaps in another task."""
+
+    def __init__(self, block: Block) -> None:
+        super().__init__(f"{block!r} has ended: nothing can be done in it any more.")
+
+
+async def run_limited(work: Work[T], connection: Connection, pool: Pool) -> T:
+    """Do the work, within the `query_timeout` of the pool if it has one."""
+    limit = pool.options.query_timeout
+    if limit is None:
+        return await run(work, connection)
+    try:
+        async with asyncio.timeout(limit) as deadline:
+            return await run(work, connection)
+    except TimeoutError as error:
+        if not deadline.expired():
+            raise
+        raise peewee.OperationalError(
+            f"The query took longer than {limit:g} s (query_timeout) and was given up; "
+            "its connection is closed."
+        ) from error
