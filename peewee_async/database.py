@@ -201,11 +201,16 @@ class AioDatabase(peewee.Database):
         Inside an async block that is the outermost COMMIT of the block, and `fn` may
         be `async def`; elsewhere this is peewee's own method.
         """
-        frame = self._sessions.frame if in_event_loop() else None
+        is_async = in_event_loop() and not self.in_transaction()
+        frame = self._sessions.frame if is_async else None
         if frame is not None:
             frame.block.callbacks.append(fn)
             return fn
         raw: Any = super()
+        if not hasattr(raw, "after_commit"):
+            raise peewee.NotSupportedError(
+                "This version of peewee has no after_commit() for sync transactions."
+            )
         called: Callable[[], Any] = raw.after_commit(fn)
         return called
 

@@ -82,6 +82,13 @@ def is_connection_string(name: str) -> bool:
 
 
 def password_in(name: str) -> str:
-    """Give the password that a connection string holds; empty if there is none."""
+    """Give the password that a connection string holds; empty if there is none.
+
+    One that is also another part of the string is no secret, and would hide too much.
+    """
     found = re.search(r"://[^/@]*?:(.+)@|\bpassword\s*=\s*('.*'|\S+)", name)
-    return "" if found is None else found[1] or found[2].strip("'")
+    if found is None:
+        return ""
+    word = found[1] or found[2].strip("'")
+    rest = name[: found.start()] + found[0].replace(word, "", 1) + name[found.end() :]
+    return "" if word in rest else word

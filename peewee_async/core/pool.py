@@ -94,6 +94,7 @@ class Pool(Generic[C, W]):
         self._waiting: deque[W] = deque()
         self._failure: str | None = None
         self._retry_after = FIRST_RETRY
+        self._retrying = False
 
     def statistics(self) -> Statistics:
         """Count what there is."""
@@ -137,6 +138,7 @@ class Pool(Generic[C, W]):
         self._opening -= 1
         self._failure = None
         self._retry_after = FIRST_RETRY
+        self._retrying = False
         self._born[connection] = now
         # Another attempt may have failed meanwhile, for one who still waits.
         return self._place(connection) + self._grow()
@@ -149,18 +151,24 @@ class Pool(Generic[C, W]):
         """
         self._opening -= 1
         self._failure = str(error)
-        if self._opening or (self._born and not self._waiting):
-            return []
         if self._born:
-            seconds = self._retry_after
-            self._retry_after = min(2 * seconds, LAST_RETRY)
-            return [Retry(seconds)]
+            return self._try_later()
+        if self._opening:
+            return []
         refused: list[Action] = [Refuse(waiter, error) for waiter in self._waiting]
         self._waiting.clear()
         return refused
 
+    def _try_later(self) -> list[Action]:
+        if self._opening or self._retrying or not self._waiting:
+            return []
+        seconds, self._retrying = self._retry_after, True
+        self._retry_after = min(2 * seconds, LAST_RETRY)
+        return [Retry(seconds)]
+
     def retry(self) -> list[Action]:
         """The time for another attempt to connect has come."""
+        self._retrying = False
         return self._grow()
 
     def given_back(self, connection: C, now: float) -> list[Action]:
@@ -200,7 +208,7 @@ class Pool(Generic[C, W]):
         return [Close(connection)]
 
     def _grow(self) -> list[Action]:
-        if self.closed:
+        if self.closed or (self._retrying and self._born):
             return []
         missing = max(len(self._waiting), self.minimum - len(self._born))
         room = self.maximum - len(self._born)

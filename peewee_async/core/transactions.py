@@ -42,13 +42,18 @@ class State(Enum):
 
 
 class Block:
-    """One block of a stack: a transaction, a savepoint, or a part of a transaction."""
+    """One block of a stack: a transaction, a savepoint, or a part of a transaction.
+
+    ended: it is off the stack. left: so is the task that opened it. doomed: it can only
+    be rolled back. loss: half a sentence on how it was lost.
+    """
 
     __slots__ = (
         "callbacks",
         "doomed",
         "ended",
         "kind",
+        "left",
         "loss",
         "name",
         "options",
@@ -69,6 +74,7 @@ class Block:
         self.outer = outer
         self.state = State.FAILED
         self.ended = False
+        self.left = False
         self.doomed = False
         self.loss: str | None = None
         self.callbacks: list[Callback] = []
@@ -334,8 +340,7 @@ class Transactions:
 def lost(reason: str | None) -> peewee.OperationalError:
     """Make the error for whoever goes on in a block that is lost."""
     return peewee.OperationalError(
-        f"The transaction is lost: {reason}. Nothing of it is committed; leave the "
-        "block and start again."
+        f"The transaction is lost: {reason}. Leave the block and start again."
     )
 
 

@@ -25,17 +25,22 @@ _sync_allowed: ContextVar[frozenset[Permit]] = ContextVar("peewee_async_sync_all
 
 
 class Frame:
-    """A block that a task is in, with the session that it is open on.
+    """A block that a task is in, with the session that it is open on."""
 
-    left: whether that task has left the block; those that it started may go on.
-    """
-
-    __slots__ = ("block", "left", "session")
+    __slots__ = ("block", "session")
 
     def __init__(self, session: Session, block: Block) -> None:
         self.session = session
         self.block = block
-        self.left = False
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the block is of another event loop or process, and no business here.
+
+        A context goes along into threads and forked processes.
+        """
+        pool = self.session.pool
+        return pool.inherited or pool.loop is not asyncio.get_running_loop()
 
     @property
     def open_block(self) -> Block | None:
@@ -53,7 +58,7 @@ class Frame:
         """
         block: Block | None = self.block
         while block is not None and block.ended:
-            if not self.left and not block.is_over:
+            if not block.left and not block.is_over:
                 raise lost(block.loss)
             block = block.outer
         if block is self.block:
@@ -101,7 +106,7 @@ class Sessions:
         """
         frames = _frames.get(None)
         frame = frames.get(self) if frames else None
-        return None if frame is None else frame.current()
+        return None if frame is None or frame.is_elsewhere else frame.current()
 
     def enter(self, frame: Frame | None) -> None:
         """Make a block, or none, the one that the current task is in."""
@@ -116,7 +121,7 @@ class Sessions:
         It is not if the block belongs to an asynchronous generator that another task
         has closed.
         """
-        frame.left = True
+        frame.block.left = True
         frames = _frames.get(None)
         current = frames.get(self) if frames else None
         if current is not None and current.block is frame.block:
@@ -124,7 +129,7 @@ class Sessions:
 
     def _others(self) -> Iterator[tuple[Sessions, Frame]]:
         for sessions, frame in _frames.get({}).items():
-            if frame.open_block is not None or not frame.left:
+            if frame.open_block is not None or not frame.block.left:
                 yield sessions, frame
 
     @property

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import peewee
@@ -893,5 +893,20 @@ async def test_the_databases_callbacks_are_dropped_with_a_rollback(
     with pytest.raises(Oops):
         async with database.aio_atomic():
             database.after_commit(lambda: called.append("called"))
+            raise Oops
+    assert called == []
+
+
+async def test_a_sync_transaction_keeps_its_callbacks(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    called: list[str] = []
+    with pytest.raises(Oops):
+        async with database.aio_atomic():
+            database.push_transaction(object())  # as peewee's own atomic() does
+            with suppress(peewee.NotSupportedError):  # by peewee 4.3
+                database.after_commit(lambda: called.append("called"))
+            raw: Any = database
+            raw.pop_transaction()
             raise Oops
     assert called == []

@@ -112,6 +112,8 @@ def test_no_pool_params() -> None:
     [
         ("test", ""),
         ("postgresql://ada@host/test", ""),
+        ("postgresql://ada:ada@host/test", ""),
+        ("host=h user=test password=test", ""),
         ("postgresql://ada:s3%zz@host/test", "s3%zz"),
         ("postgres://ada:p@ss@host/test?x=1", "p@ss"),
         ("host=h password=s3cret dbname=test", "s3cret"),

@@ -524,3 +524,15 @@ TestPoolMachine = PoolMachine.TestCase
 TestPoolMachine.settings = settings(
     max_examples=60, stateful_step_count=30, deadline=None, database=None
 )
+
+
+def test_one_retry_is_enough_for_all_who_wait() -> None:
+    pool = pool_of("c1", maximum=9)
+    pool.take(0)
+    assert pool.wanted("ada", 0) == [Open()]
+    assert pool.failed(DOWN) == [Retry(0.1)]
+    assert pool.wanted("bob", 0) == []
+    assert pool.retry() == [Open(), Open()]
+    assert pool.failed(DOWN) == []
+    assert pool.failed(DOWN) == [Retry(0.2)]
+    assert pool.lost("c1") == [Close("c1"), Open(), Open()]

@@ -553,3 +553,36 @@ def test_threads_with_a_loop_each_do_not_meet(server: FakeServer) -> None:
     assert len(server.sent) == 80
     database.sessions.forget_dead()
     assert server.alive == []
+
+
+async def test_a_loop_in_another_thread_is_outside(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    async with database.aio_atomic():
+        await database.send("INSERT 1")
+        await asyncio.to_thread(lambda: asyncio.run(database.send("INSERT 2")))
+        assert server.committed == ["INSERT 2"]
+        await database.send("INSERT 3")
+    assert server.committed == ["INSERT 2", "INSERT 1", "INSERT 3"]
+
+
+async def test_a_child_of_a_lost_block_goes_on_outside_when_it_was_left(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    left = asyncio.Event()
+
+    async def later() -> None:
+        await left.wait()
+        await database.send("INSERT later")
+
+    with pytest.raises(peewee.OperationalError, match="gone"):
+        async with database.aio_atomic(), database.aio_atomic() as inner:
+            await inner.commit(begin=False)
+            async with database.aio_atomic():
+                await database.send("INSERT 1")
+            child = asyncio.create_task(later())
+            server.fail("INSERT 2", peewee.OperationalError("gone"), breaks=True)
+            await database.send("INSERT 2")
+    left.set()
+    await child
+    assert server.committed == ["INSERT later"]
