@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
 from functools import wraps
 from types import TracebackType
@@ -22,6 +22,7 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callback)
 
 Opening = Callable[[Transactions], Steps[Block]]
+Begin = Callable[[Sessions], Awaitable[Frame]]
 
 
 class TransactionKeywords(TypedDict, total=False):
@@ -97,11 +98,11 @@ class OpenBlock:
 class BlockContext:
     """A block to be opened: `async with` it once, or decorate `async def` with it."""
 
-    __slots__ = ("_entered", "_frame", "_opening", "_outer", "_sessions")
+    __slots__ = ("_begin", "_entered", "_frame", "_outer", "_sessions")
 
-    def __init__(self, sessions: Callable[[], Sessions], opening: Opening) -> None:
+    def __init__(self, sessions: Callable[[], Sessions], begin: Begin) -> None:
         self._sessions = sessions
-        self._opening = opening
+        self._begin = begin
         self._entered: Sessions | None = None
         self._frame: Frame | None = None
         self._outer: Frame | None = None
@@ -112,7 +113,7 @@ class BlockContext:
         self._entered = sessions = self._sessions()
         try:
             self._outer = sessions.frame
-            self._frame = await sessions.begin(self._opening)
+            self._frame = await self._begin(sessions)
         except BaseException:
             self._entered = None
             raise
@@ -150,10 +151,106 @@ class BlockContext:
 
         @wraps(function)
         async def inner(*args: P.args, **kwargs: P.kwargs) -> T:
-            async with BlockContext(self._sessions, self._opening):
+            async with type(self)(self._sessions, self._begin):
                 return await function(*args, **kwargs)
 
         return inner
+
+
+class HeldBlock(OpenBlock):
+    """A block that was opened by `await`: it lasts until `commit` or `rollback`.
+
+    If the task ends before that, the block is rolled back.
+    """
+
+    __slots__ = ("_sessions",)
+
+    def __init__(self, frame: Frame, sessions: Sessions) -> None:
+        super().__init__(frame)
+        self._sessions = sessions
+
+    async def commit(self, begin: bool = False) -> None:
+        """Commit the block, as `OpenBlock.commit` does, and end it unless `begin`."""
+        try:
+            await super().commit(begin)
+        finally:
+            self._leave_if_ended()
+
+    async def rollback(self, begin: bool = False) -> None:
+        """Undo what was done in the block, and end it unless `begin`.
+
+        Does nothing if it has ended, as after a commit that failed.
+        """
+        block = self._frame.block
+        try:
+            if begin or not (block.ended or block.loss):
+                await super().rollback(begin)
+        finally:
+            self._leave_if_ended()
+
+    def _leave_if_ended(self) -> None:
+        block = self._frame.block
+        if block.loss is not None:
+            self._frame.session.end(block)
+        if block.ended:
+            self._sessions.leave(self._frame, self._frame.outer)
+
+
+async def open_block(sessions: Sessions, begin: Begin) -> HeldBlock:
+    """Open a block that the current task is in until it is committed or rolled back."""
+    outer = sessions.frame
+    frame = await begin(sessions)
+    frame.is_held, frame.outer = True, outer
+    sessions.enter(frame)
+    return HeldBlock(frame, sessions)
+
+
+async def begin_transaction(
+    sessions: Sessions, options: TransactionOptions
+) -> HeldBlock:
+    """Open a transaction, or a part of the one around it."""
+    return await open_block(
+        sessions, _begin(lambda blocks: blocks.transaction(options))
+    )
+
+
+class SavepointContext(BlockContext):
+    """A savepoint: `async with` or decorator, or `await` it and end it by hand."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, Any, HeldBlock]:
+        return open_block(self._sessions(), self._begin).__await__()
+
+
+class ConnectionContext:
+    """A connection that is kept for a task: `async with` it, and all runs on it.
+
+    `as` gives the connection of the driver, for what peewee has no words for.
+    """
+
+    __slots__ = ("_block", "_joins", "_sessions")
+
+    def __init__(
+        self, sessions: Callable[[], Sessions], begin: Begin, joins: bool
+    ) -> None:
+        self._sessions = sessions
+        self._block = BlockContext(sessions, begin)
+        self._joins = joins
+
+    async def __aenter__(self) -> Any:
+        frame = self._sessions().frame if self._joins else None
+        if frame is None:
+            frame = (await self._block.__aenter__())._frame
+        return frame.session.connection.driver
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._block.__aexit__(kind, error, traceback)
 
 
 def _require_innermost(block: Block, verb: str) -> None:
@@ -166,16 +263,19 @@ def _require_innermost(block: Block, verb: str) -> None:
 async def _end(frame: Frame, error: Exception | None) -> list[Callback]:
     """Commit or roll back, and whatever comes of that, leave nothing open."""
     session, block = frame.session, frame.block
-    inner = inner_block(block)
-    if inner is not None:
+    cut_off = inner_block(block)
+    if cut_off is not None:
         # It is this task's own, so that waiting for its end would be for ever.
-        session.end(inner)
+        session.end(cut_off)
+    callbacks: list[Callback] = []
     try:
         if error is not None:
             await _roll_back(session, block, error)
         elif not block.is_over:
-            return await _commit(session, block)
-        return []
+            callbacks = await _commit(session, block)
+            if cut_off is not None:
+                raise lost(cut_off)
+        return callbacks
     finally:
         session.end(block)
 
@@ -184,7 +284,7 @@ async def _commit(session: Session, block: Block) -> list[Callback]:
     if not block.ended:
         with suppress(BlockEnded):
             return await session.commit(block)
-    raise lost(block.loss)
+    raise lost(block)
 
 
 async def _roll_back(session: Session, block: Block, error: BaseException) -> None:
@@ -236,16 +336,34 @@ def atomic(
     sessions: Callable[[], Sessions], options: TransactionOptions
 ) -> BlockContext:
     """Make a transaction, or a savepoint inside one."""
-    return BlockContext(sessions, lambda blocks: blocks.atomic(options))
+    return BlockContext(sessions, _begin(lambda blocks: blocks.atomic(options)))
 
 
 def transaction(
     sessions: Callable[[], Sessions], options: TransactionOptions
 ) -> BlockContext:
     """Make a transaction, or a part of the one around it."""
-    return BlockContext(sessions, lambda blocks: blocks.transaction(options))
+    return BlockContext(sessions, _begin(lambda blocks: blocks.transaction(options)))
 
 
-def savepoint(sessions: Callable[[], Sessions], name: str | None) -> BlockContext:
+def savepoint(sessions: Callable[[], Sessions], name: str | None) -> SavepointContext:
     """Make a savepoint."""
-    return BlockContext(sessions, lambda blocks: blocks.savepoint(name))
+    return SavepointContext(sessions, _begin(lambda blocks: blocks.savepoint(name)))
+
+
+def connection(sessions: Callable[[], Sessions]) -> ConnectionContext:
+    """Make what keeps the connection of the open block, or else a free one."""
+    return ConnectionContext(sessions, _begin(Transactions.connection), joins=True)
+
+
+def detached(sessions: Callable[[], Sessions]) -> ConnectionContext:
+    """Make what keeps a connection outside of all blocks."""
+
+    def begin(own: Sessions) -> Awaitable[Frame]:
+        return own.begin_apart(Transactions.connection)
+
+    return ConnectionContext(sessions, begin, joins=False)
+
+
+def _begin(opening: Opening) -> Begin:
+    return lambda sessions: sessions.begin(opening)

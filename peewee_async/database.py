@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
@@ -14,11 +14,19 @@ from typing import Any, TypeVar, Unpack
 import peewee
 
 from peewee_async import blocks
-from peewee_async.blocks import BlockContext, TransactionKeywords
+from peewee_async.blocks import (
+    BlockContext,
+    ConnectionContext,
+    HeldBlock,
+    SavepointContext,
+    TransactionKeywords,
+)
 from peewee_async.core import prefetching
 from peewee_async.core.dialect import Dialect, TransactionOptions
 from peewee_async.core.execution import Work
 from peewee_async.core.lookups import require_query
+from peewee_async.core.plans import require_rows
+from peewee_async.core.streaming import Stream, require_portions
 from peewee_async.guard import refusal
 from peewee_async.io.errors import missing_driver
 from peewee_async.io.pool import Pool
@@ -27,6 +35,9 @@ from peewee_async.io.sessions import Sessions, in_event_loop
 from peewee_async.options import is_connection_string, password_in, split
 
 T = TypeVar("T")
+
+# The number of rows that a stream fetches at a time.
+BATCH_SIZE = 1000
 
 
 class AioDatabase(peewee.Database):
@@ -171,12 +182,79 @@ class AioDatabase(peewee.Database):
         """
         return blocks.transaction(self.ready_sessions, TransactionOptions(**options))
 
-    def aio_savepoint(self, sid: str | None = None) -> BlockContext:
-        """Make a savepoint inside a transaction, for `async with`.
+    def aio_savepoint(self, sid: str | None = None) -> SavepointContext:
+        """Make a savepoint inside a transaction: `async with`, decorator or `await`.
 
         sid: its name, any text that is not empty and has no NUL in it.
+
+        `await` gives an object with `commit()` and `rollback()`, which end it.
         """
         return blocks.savepoint(self.ready_sessions, sid)
+
+    async def aio_begin(self, **options: Unpack[TransactionKeywords]) -> HeldBlock:
+        """Begin a transaction, or a part of the one around it, to be ended by hand.
+
+        The options are those of `aio_atomic`.
+
+        The object that comes back has `commit()` and `rollback()`: the current task,
+        and those that it starts, are in the transaction until one of them is called.
+        If neither is, the transaction is rolled back when the task has ended.
+        """
+        chosen = TransactionOptions(**options)
+        return await blocks.begin_transaction(self.ready_sessions(), chosen)
+
+    def aio_connection(self) -> ConnectionContext:
+        """Keep one connection for the current task, in an `async with`.
+
+        All that the task does inside is done on it, in turn with the tasks that it
+        starts; inside a block it is the block's connection. `as` gives the connection
+        of the driver, for what peewee has no words for: what is done with it directly
+        is not known to transactions, time limits and turns.
+        """
+        return blocks.connection(self.ready_sessions)
+
+    def detached(self) -> ConnectionContext:
+        """Leave the open block for the length of an `async with`.
+
+        What is done inside is done on another connection: it stays when the block
+        around it is rolled back, and does not see what that has not committed. If the
+        database has a single connection, another one is opened for as long.
+
+        Raises peewee.InterfaceError inside for a ":memory:" database, which cannot have
+        another one.
+        """
+        return blocks.detached(self.ready_sessions)
+
+    def aio_iterator(
+        self, query: Any, batch_size: int = BATCH_SIZE
+    ) -> AsyncGenerator[Any, None]:
+        """Give the rows of a query one by one, and keep few of them in memory.
+
+        batch_size: the number of rows to fetch at a time.
+
+        Inside a block the rows come in its transaction. Outside they come on a
+        connection of their own, in a transaction of its own on PostgreSQL; leaving the
+        loop early frees it. `query_timeout` is for each batch. A query that writes, and
+        a ":memory:" database, give all rows at once.
+
+        Raises TypeError for a query that gives no rows, ValueError for one that has
+        `with_related()`.
+        """
+        require_portions(query, batch_size)
+        return self.stream(query, batch_size)
+
+    def stream(
+        self, query: Any, batch_size: int = BATCH_SIZE
+    ) -> AsyncGenerator[Any, None]:
+        """Give rows as `aio_iterator` does, all at once if they have relations."""
+        require_rows(require_query(query))
+        size = batch_size if self._pool_options.own_connections else None
+
+        async def make() -> Stream[Any]:
+            await self._prepare()
+            return Stream(self._dialect, query, size)
+
+        return self.ready_sessions().stream(make)
 
     # The sync side.
 

@@ -190,7 +190,10 @@ class SqliteDatabase(AioDatabase, peewee.SqliteDatabase):
             self._memory = _SharedMemory(self)
             # Connections to one memory lock each other's tables without waiting.
             self._pool_options = replace(
-                self._pool_options, min_connections=1, max_connections=1
+                self._pool_options,
+                min_connections=1,
+                max_connections=1,
+                own_connections=False,
             )
 
     def _aio_params(self) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, Unpack, overload
 
@@ -21,7 +21,7 @@ from peewee_async.core.lookups import (
     require_model,
     require_query,
 )
-from peewee_async.database import AioDatabase, aio_database
+from peewee_async.database import BATCH_SIZE, AioDatabase, aio_database
 from peewee_async.io.sessions import Sessions
 
 M = TypeVar("M", bound=peewee.Model)
@@ -207,6 +207,18 @@ class Manager:
         """
         return await self._run(prefetching.execute, require_query(query))
 
+    def iterator(
+        self, query: Any, batch_size: int = BATCH_SIZE
+    ) -> AsyncGenerator[Any, None]:
+        """Give the rows of a query one by one, for `async for`, few in memory.
+
+        query: a query, a model or an alias. batch_size: the number of rows to fetch at
+            a time.
+
+        As `AioDatabase.aio_iterator`.
+        """
+        return self._checked().aio_iterator(query_of(query), batch_size)
+
     async def prefetch(
         self,
         query: Any,
@@ -259,8 +271,8 @@ class Manager:
         """
         return blocks.transaction(self._sessions, TransactionOptions(**options))
 
-    def savepoint(self, sid: str | None = None) -> blocks.BlockContext:
-        """Make a savepoint inside a transaction, for `async with`.
+    def savepoint(self, sid: str | None = None) -> blocks.SavepointContext:
+        """Make a savepoint inside a transaction: `async with`, decorator or `await`.
 
         sid: its name; one is made if none is given.
 

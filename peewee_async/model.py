@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import peewee
@@ -10,7 +10,7 @@ import peewee
 from peewee_async.core import operations, plans, prefetching
 from peewee_async.core.execution import Work
 from peewee_async.core.lookups import lookup
-from peewee_async.database import AioDatabase, aio_database
+from peewee_async.database import BATCH_SIZE, AioDatabase, aio_database
 
 M = TypeVar("M", bound=peewee.Model)
 R = TypeVar("R")
@@ -29,7 +29,7 @@ else:
     ModelAlias = {M: peewee.ModelAlias}
 
 
-class AioQuery:
+class AioQuery(Generic[R]):
     """Any query, to be executed asynchronously."""
 
     _database: Any
@@ -41,14 +41,31 @@ class AioQuery:
         """
         return await self._aio(database, prefetching.execute)
 
+    def aio_iterator(
+        self, database: Any = None, *, batch_size: int = BATCH_SIZE
+    ) -> AsyncGenerator[R, None]:
+        """Give the rows one by one, and keep few of them in memory.
+
+        database: where to run the query, instead of the model's.
+        batch_size: the number of rows to fetch at a time.
+
+        As `AioDatabase.aio_iterator`; `async for row in query` is the same.
+        """
+        return self._aio_on(database).aio_iterator(self, batch_size)
+
+    def __aiter__(self) -> AsyncGenerator[R, None]:
+        return self._aio_on(None).stream(self)
+
+    def _aio_on(self, database: Any) -> AioDatabase:
+        return _database_of(self._database if database is None else database)
+
     async def _aio(
         self, database: Any, plan: Callable[..., Work[T]], *args: Any, **options: Any
     ) -> T:
-        where = _database_of(self._database if database is None else database)
-        return await where.run_plan(plan, self, *args, **options)
+        return await self._aio_on(database).run_plan(plan, self, *args, **options)
 
 
-class AioRowsQuery(AioQuery, Generic[R]):
+class AioRowsQuery(AioQuery[R], Generic[R]):
     """Any query that gives rows of a model."""
 
     async def aio_get(self, database: Any = None) -> R:
@@ -134,15 +151,15 @@ class AioModelRaw(AioRowsQuery[Any], peewee.ModelRaw):
     """SQL written by hand, whose rows become objects of a model."""
 
 
-class AioModelInsert(AioQuery, peewee.ModelInsert):
+class AioModelInsert(AioQuery[Any], peewee.ModelInsert):
     """An INSERT."""
 
 
-class AioModelUpdate(AioQuery, peewee.ModelUpdate):
+class AioModelUpdate(AioQuery[Any], peewee.ModelUpdate):
     """An UPDATE."""
 
 
-class AioModelDelete(AioQuery, peewee.ModelDelete):
+class AioModelDelete(AioQuery[Any], peewee.ModelDelete):
     """A DELETE."""
 
 

@@ -13,15 +13,42 @@ class Statement(NamedTuple):
     sql: the text, with the placeholders of the database's driver.
     params: the values for them, in order.
     limit: the number of rows that are wanted at most; None for all of them.
+    cursor: a name under which the rows after these are kept, to be fetched.
     """
 
     sql: str
     params: tuple[Any, ...] = ()
     limit: int | None = None
+    cursor: str | None = None
+
+
+class Fetch(NamedTuple):
+    """More rows are wanted of a statement that was sent with a cursor.
+
+    cursor: its name.
+    limit: the number of rows that are wanted at most; 0 gives up all that are left.
+    """
+
+    cursor: str
+    limit: int
+
+    @property
+    def sql(self) -> str:
+        """How PostgreSQL says it; other drivers have functions for it."""
+        if self.limit:
+            return f"FETCH {self.limit} FROM {self.cursor}"
+        return f"CLOSE {self.cursor}"
+
+    @property
+    def params(self) -> tuple[Any, ...]:
+        return ()
+
+
+Request = Statement | Fetch
 
 
 class Reply(NamedTuple):
-    """What a server answered to one statement.
+    """What a server answered to one request.
 
     rows: the rows, as tuples of what the driver made of the values.
     columns: the names of the columns; None if the statement gives no rows.
@@ -39,5 +66,6 @@ class Status(Enum):
     """How a connection stands with the transaction on its server."""
 
     IDLE = "idle"
+    BUSY = "in the middle of fetching rows"
     OPEN = "in a transaction"
     ABORTED = "in a transaction that can only be rolled back"

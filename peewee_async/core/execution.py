@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
-from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.boundary import Reply, Request, Statement
 
 T = TypeVar("T")
 
-Steps = Generator[Statement, Reply, T]
+Steps = Generator[Request, Reply, T]
 
 
 class Plan(Generic[T]):
@@ -73,21 +73,21 @@ class Execution(Generic[T]):
     def __init__(self, work: Work[T]) -> None:
         self._steps: Steps[T] = iter(work)
         self.state = State.READY
-        self._sent: Statement | None = None
+        self._sent: Request | None = None
         self._value: T | None = None
         self._error: BaseException | None = None
 
-    def start(self) -> Statement | None:
+    def start(self) -> Request | None:
         """Run up to the first statement; None says that there is none to send."""
         self._require(State.READY, "start")
         return self._advance(next, self._steps)
 
-    def feed(self, reply: Reply) -> Statement | None:
+    def feed(self, reply: Reply) -> Request | None:
         """Go on with the reply to the last statement; the next one, or None."""
         self._require(State.WAITING, "feed")
         return self._advance(self._steps.send, reply)
 
-    def fail(self, error: Exception) -> Statement | None:
+    def fail(self, error: Exception) -> Request | None:
         """Go on with the error of the last statement; the next one, or None.
 
         The error is one of peewee's; the steps may catch it. A cancellation is no
@@ -112,8 +112,8 @@ class Execution(Generic[T]):
         return self._value  # type: ignore[return-value]
 
     def _advance(
-        self, go_on: Callable[[Any], Statement], argument: Any
-    ) -> Statement | None:
+        self, go_on: Callable[[Any], Request], argument: Any
+    ) -> Request | None:
         try:
             self._sent = go_on(argument)
         except StopIteration as stop:

@@ -68,7 +68,7 @@ def get(dialect: Dialect, query: Any) -> Plan[Any]:
     The value is None if there is no row and the query has no model; where it has
     one, the model's DoesNotExist is raised. TypeError for a query without rows.
     """
-    _require_rows(query)
+    require_rows(query)
     if isinstance(query, peewee.ModelSelect | peewee.ModelCompoundSelectQuery):
         query = query.paginate(1, 1)
     else:
@@ -77,7 +77,8 @@ def get(dialect: Dialect, query: Any) -> Plan[Any]:
     return Plan(statement, _First(query, statement))
 
 
-def _require_rows(query: Any) -> None:
+def require_rows(query: Any) -> None:
+    """Raise TypeError for a query that gives no rows."""
     is_write = isinstance(query, peewee.Insert | peewee.Update | peewee.Delete)
     if is_write and not getattr(query, "_return_cursor", False):
         raise TypeError(
@@ -88,7 +89,7 @@ def _require_rows(query: Any) -> None:
 
 def first(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
     """Run a query for its first row, or the list of its first n; None without any."""
-    _require_rows(query)
+    require_rows(query)
     query = _limited(query, n)
     decode = decoder(query)
 
@@ -236,10 +237,10 @@ class _First:
         model = getattr(self._query, "model", None)
         if model is None:
             return None
-        sql, params, _ = self._statement
+        statement = self._statement
         raise model.DoesNotExist(
             f"{model} instance matching query does not exist:\n"
-            f"SQL: {sql}\nParams: {list(params)}"
+            f"SQL: {statement.sql}\nParams: {list(statement.params)}"
         )
 
 

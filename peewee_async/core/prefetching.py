@@ -62,13 +62,13 @@ def _assembled(dialect: Dialect, stages: list[Any]) -> Steps[list[Any]]:
 def execute(dialect: Dialect, query: Any) -> Work[Any]:
     """Run any query, and load what `with_related` asked for."""
     work = plans.execute(dialect, query)
-    return _loaded(dialect, query, work) if _tree(query) else work
+    return _loaded(dialect, query, work) if has_tree(query) else work
 
 
 def get(dialect: Dialect, query: Any) -> Work[Any]:
     """Run a query for its first row, and load what `with_related` asked for."""
     work = plans.get(dialect, query)
-    if not _tree(query):
+    if not has_tree(query):
         return work
     return _loaded(dialect, query.paginate(1, 1), work)
 
@@ -76,12 +76,13 @@ def get(dialect: Dialect, query: Any) -> Work[Any]:
 def first(dialect: Dialect, query: Any, n: int = 1) -> Work[Any]:
     """Run a query for its first n rows, and load what `with_related` asked for."""
     work = plans.first(dialect, query, n)
-    return _loaded(dialect, query.limit(n), work) if _tree(query) else work
+    return _loaded(dialect, query.limit(n), work) if has_tree(query) else work
 
 
-def _tree(query: Any) -> Any:
+def has_tree(query: Any) -> bool:
+    """Tell whether `with_related` asked for anything, and the rows can hold it."""
     tree = getattr(query, "_load_tree", None)
-    return tree if tree and query._model_rows() else None
+    return bool(tree) and bool(query._model_rows())
 
 
 def _loaded(dialect: Dialect, query: Any, work: Work[Any]) -> Steps[Any]:

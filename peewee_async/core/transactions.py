@@ -3,7 +3,8 @@
 Strategy: be pessimistic. A block is FAILED before its command is sent; only a good
 reply makes it ACTIVE, COMMITTED or ROLLED_BACK. So whatever interrupts a command,
 nobody believes in a transaction that may not be there. Once the connection is lost,
-every block of the stack is LOST, and no statement of theirs is sent again.
+every block of the stack is LOST, and no statement of theirs is sent again. A block that
+only keeps the connection is at the bottom of the stack, and outlives its transactions.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Kind(Enum):
     TRANSACTION = "transaction"
     SAVEPOINT = "savepoint"
     JOINED = "transaction inside another"
+    CONNECTION = "connection"
 
 
 class State(Enum):
@@ -42,7 +44,7 @@ class State(Enum):
 
 
 class Block:
-    """One block of a stack: a transaction, a savepoint, or a part of a transaction.
+    """One block of a stack: a transaction, a savepoint, a part, or a kept connection.
 
     ended: it is off the stack. left: so is the task that opened it. doomed: it can only
     be rolled back. loss: half a sentence on how it was lost.
@@ -89,31 +91,54 @@ class Block:
 
 
 class Transactions:
-    """The blocks that are open on one connection, the outermost first."""
+    """The blocks that are open on one connection, the outermost first.
 
-    __slots__ = ("_aborted", "_dialect", "_savepoints", "blocks", "loss")
+    endings: the number of rollbacks and of commits that were, each of which may have
+    ended cursors.
+    """
+
+    __slots__ = (
+        "_aborted",
+        "_cursors",
+        "_dialect",
+        "_savepoints",
+        "blocks",
+        "endings",
+        "loss",
+    )
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._savepoints = 0
+        self._cursors = 0
         self._aborted = False
+        self.endings = 0
         self.blocks: list[Block] = []
         self.loss: str | None = None
 
     @property
     def depth(self) -> int:
-        """The number of open blocks."""
-        return len(self.blocks)
+        """The number of open blocks that commit something."""
+        return sum(block.kind is not Kind.CONNECTION for block in self.blocks)
 
     @property
     def top(self) -> Block | None:
         """The innermost open block."""
         return self.blocks[-1] if self.blocks else None
 
+    def connection(self) -> Steps[Block]:
+        """Open a block that keeps the connection, and is no transaction."""
+        return self._open(Block(Kind.CONNECTION))
+
+    def cursor_name(self) -> str:
+        """Make a name for a cursor that no other one of this connection has."""
+        self._cursors += 1
+        return f"peewee_async_{self._cursors}"
+
     def transaction(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
         """Open a transaction, or a part of the one that is open."""
-        if not self.blocks:
-            return self._open(Block(Kind.TRANSACTION, options=options))
+        if not self.depth:
+            return self._open(Block(Kind.TRANSACTION, options=options, outer=self.top))
         self._require_plain(options)
         return self._open(Block(Kind.JOINED, outer=self.top))
 
@@ -123,7 +148,7 @@ class Transactions:
         Raises RuntimeError outside a transaction, and ValueError for a name that
         cannot be one.
         """
-        if not self.blocks:
+        if not self.depth:
             raise RuntimeError(
                 "A savepoint needs a transaction around it: use atomic() or "
                 "transaction() for the outer block."
@@ -137,7 +162,7 @@ class Transactions:
 
     def atomic(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
         """Open a transaction, or a savepoint inside the one that is open."""
-        if not self.blocks:
+        if not self.depth:
             return self.transaction(options)
         self._require_plain(options)
         return self.savepoint()
@@ -191,6 +216,7 @@ class Transactions:
         if self._is_spoilt(block):
             yield from self._refuse(block, begin)
         block.state = State.FAILED
+        self.endings += block.kind is Kind.TRANSACTION
         try:
             yield from self._send(block, self._commands("COMMIT", "RELEASE", block))
         except Exception as error:
@@ -228,6 +254,7 @@ class Transactions:
         """
         self._require(block, "roll back", begin)
         block.state = State.FAILED
+        self.endings += 1
         block.callbacks.clear()
         if block.kind is Kind.JOINED and block.outer is not None:
             block.outer.doomed = True
@@ -260,13 +287,13 @@ class Transactions:
             yield from self._send(block, self._begin(block))
         except Exception as error:
             # What was asked for has been done; it is what follows that cannot be.
-            self.lose(f"it could not begin anew ({error})")
+            self.lose(f"it could not begin anew ({error})", is_connected=True)
         else:
             block.state = State.ACTIVE
 
     def _due(self, block: Block) -> list[Callback]:
         due, block.callbacks = block.callbacks, []
-        if block.outer is None:
+        if block.kind is Kind.TRANSACTION or block.outer is None:
             return due
         block.outer.callbacks += due
         return []
@@ -284,9 +311,9 @@ class Transactions:
             raise RuntimeError(f"cannot {verb} {block!r}: {reason}")
 
     def require_alive(self) -> None:
-        """Raise peewee.OperationalError if the transaction is lost."""
-        if self.loss is not None and self.blocks:
-            raise lost(self.loss)
+        """Raise peewee.OperationalError if the innermost block is lost."""
+        if self.top is not None and self.top.loss is not None:
+            raise lost(self.top)
 
     def observe(self, status: Status, failed: bool = False) -> None:
         """Take note of how the connection stands.
@@ -294,21 +321,23 @@ class Transactions:
         failed: a statement has just failed; a connection without a transaction then
         means that the server has ended it.
         """
-        if not self.blocks or self.blocks[0].state is not State.ACTIVE:
+        transaction = next(filter(_is_transaction, self.blocks), None)
+        if transaction is None or transaction.state is not State.ACTIVE:
             return
         self._aborted = status is Status.ABORTED
-        if failed and status is Status.IDLE:
-            self.lose("the server rolled it back because of an error")
+        if failed and status in (Status.IDLE, Status.BUSY):
+            self.lose("the server rolled it back because of an error", True)
 
-    def lose(self, reason: str) -> None:
+    def lose(self, reason: str, is_connected: bool = False) -> None:
         """Declare the transaction lost, for the connection is, or the server says so.
 
-        reason: half a sentence that says how.
+        reason: half a sentence that says how. is_connected: it is the transaction only.
         """
         if self.loss is None:
             self.loss = reason
         for block in self.blocks:
-            self._mark_lost(block, reason)
+            if not (is_connected and block.kind is Kind.CONNECTION):
+                self._mark_lost(block, reason)
 
     def _mark_lost(self, block: Block, reason: str) -> None:
         block.state = State.LOST
@@ -327,7 +356,7 @@ class Transactions:
         """
         while block in self.blocks:
             inner = self.blocks[-1]
-            if inner.outer is not None:
+            if inner.outer is not None and inner.kind is not Kind.TRANSACTION:
                 inner.outer.doomed = True
             self._mark_lost(inner, "it was cut off before it was committed")
             self._end(inner)
@@ -335,12 +364,19 @@ class Transactions:
     def _end(self, block: Block) -> None:
         block.ended = True
         self.blocks.remove(block)
+        if self.top is not None:
+            self.loss = self.top.loss
 
 
-def lost(reason: str | None) -> peewee.OperationalError:
+def _is_transaction(block: Block) -> bool:
+    return block.kind is Kind.TRANSACTION
+
+
+def lost(block: Block) -> peewee.OperationalError:
     """Make the error for whoever goes on in a block that is lost."""
+    what = "connection" if block.kind is Kind.CONNECTION else "transaction"
     return peewee.OperationalError(
-        f"The transaction is lost: {reason}. Leave the block and start again."
+        f"The {what} is lost: {block.loss}. Leave the block and start again."
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
 from pymysql.err import MySQLError
 
-from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.core.boundary import Fetch, Reply, Statement, Status
+from peewee_async.io.aiomysql_cursors import Cursors
 from peewee_async.io.aiomysql_driver import Driver
 from peewee_async.io.errors import driver_errors
 
@@ -28,51 +30,61 @@ class Connection:
     """One connection to a MySQL or MariaDB server."""
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
+        self.driver = driver
+        self._cursors = Cursors(driver)
         self.server_version = driver.get_server_info()
 
     @property
     def closed(self) -> bool:
-        reader = self._driver._reader
+        reader = self.driver._reader
         return reader is None or reader.at_eof() or reader.exception() is not None
 
     @property
     def status(self) -> Status:
-        is_open = not self.closed and self._driver.get_transaction_status()
-        return Status.OPEN if is_open else Status.IDLE
+        if self.closed:
+            return Status.IDLE
+        if self.driver.get_transaction_status():
+            return Status.OPEN
+        return Status.BUSY if self._cursors.unread else Status.IDLE
 
     async def execute(self, statement: Statement) -> Reply:
-        sql, params, limit = statement
         with driver_errors:
-            text: str = sql % tuple(map(self._driver.escape, params))
-            result = await self._query(
-                text.encode(self._driver.encoding, "surrogateescape")
-            )
-        columns = result.description  # None if the statement gives no rows
-        names = columns and tuple(column[0] for column in columns)
-        rows = (result.rows or ())[:limit]
+            text: str = statement.sql % tuple(map(self.driver.escape, statement.params))
+            sql = text.encode(self.driver.encoding, "surrogateescape")
+            return await self._checked(self._execute(sql, statement))
+
+    async def fetch(self, fetch: Fetch) -> Reply:
+        with driver_errors:
+            return await self._checked(self._cursors.fetch(fetch))
+
+    async def _execute(self, sql: bytes, statement: Statement) -> Reply:
+        await self._cursors.set_aside()
+        if statement.cursor is not None:
+            return await self._cursors.open(statement.cursor, sql, statement.limit or 0)
+        # Not by a cursor: aiomysql's asks for warnings, and raises them as Python's.
+        await self.driver.query(sql)
+        result = self.driver._result
+        while self.driver._result.has_next:
+            await self.driver.next_result()
+        names = result.description and tuple(item[0] for item in result.description)
+        rows = (result.rows or ())[: statement.limit]
         return Reply(rows, names, result.affected_rows, result.insert_id)
 
-    async def _query(self, sql: bytes) -> Any:
-        # Not by a cursor: aiomysql's asks for warnings, and raises them as Python's.
+    async def _checked(self, work: Coroutine[Any, Any, Reply]) -> Reply:
         try:
-            await self._driver.query(sql)
-            result = self._driver._result
-            while self._driver._result.has_next:
-                await self._driver.next_result()
-            return result
+            return await work
         except MySQLError:
             if self.status is Status.OPEN:
                 # An error does not tell whether it ended the transaction.
                 with suppress(Exception):
-                    await self._driver.ping(reconnect=False)
+                    await self.driver.ping(reconnect=False)
             raise
         except Exception:
             self.abort()  # somewhere in a reply, which nobody can go on reading
             raise
 
     def abort(self) -> None:
-        self._driver.abort()
+        self.driver.abort()
 
     async def close(self) -> None:
-        await self._driver.ensure_closed()
+        await self.driver.ensure_closed()

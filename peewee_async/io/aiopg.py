@@ -6,8 +6,9 @@ from typing import Any
 
 from psycopg2 import extensions
 
-from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiopg_addresses import with_addresses
+from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.errors import driver_errors
 
@@ -39,24 +40,36 @@ class Connection:
     """One connection to a PostgreSQL server."""
 
     def __init__(self, driver: Driver) -> None:
-        self._driver = driver
-        self._gone = False
+        self.driver = driver
         self.server_version = driver.server_version
+        self._cursors = Cursors(self._send)
+        self._gone = False
 
     @property
     def closed(self) -> bool:
-        return self._gone or bool(self._driver.closed)
+        return self._gone or bool(self.driver.closed)
 
     @property
     def status(self) -> Status:
-        return _STATUS.get(self._driver.raw.get_transaction_status(), Status.OPEN)
+        status = _STATUS.get(self.driver.raw.get_transaction_status(), Status.OPEN)
+        is_busy = status is Status.IDLE and self._cursors.busy
+        return Status.BUSY if is_busy else status
 
     async def execute(self, statement: Statement) -> Reply:
-        sql, params, limit = statement
+        if statement.cursor is not None:
+            return await self._cursors.open(statement, self.status is not Status.OPEN)
+        return await self._send(*statement[:3])
+
+    async def fetch(self, fetch: Fetch) -> Reply:
+        return await self._cursors.fetch(fetch)
+
+    async def _send(
+        self, sql: str, params: tuple[Any, ...] = (), limit: int | None = None
+    ) -> Reply:
         with driver_errors:
             if self.closed:
                 raise ConnectionError("it is closed already")
-            cursor = await self._driver.cursor()
+            cursor = await self.driver.cursor()
             await cursor.execute(sql, params)
             try:
                 raw = cursor.raw  # libpq has the whole reply by now
@@ -69,10 +82,9 @@ class Connection:
                 cursor.close()
 
     def abort(self) -> None:
-        if self._gone:
-            return  # the number of the socket may be another connection's by now
-        self._gone = True
-        self._driver.abort()
+        if not self._gone:  # else its socket's number may be another connection's
+            self._gone = True
+            self.driver.abort()
 
     async def close(self) -> None:
         self.abort()  # libpq says goodbye without waiting

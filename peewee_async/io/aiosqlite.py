@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.core.boundary import Fetch, Reply, Statement, Status
+from peewee_async.io.aiosqlite_cursors import Cursors
 from peewee_async.io.aiosqlite_driver import Driver
 from peewee_async.io.errors import driver_errors
 
@@ -25,26 +26,38 @@ class Connection:
     server_version = sqlite3.sqlite_version_info
 
     def __init__(self, driver: Driver) -> None:
-        self._driver: Any = driver
+        self.driver: Any = driver
         self._raw = driver._conn
+        self._cursors = Cursors(self._raw)
         self.closed = False
 
     @property
     def status(self) -> Status:
-        is_open = not self.closed and self._raw.in_transaction
-        return Status.OPEN if is_open else Status.IDLE
+        if self.closed:
+            return Status.IDLE
+        if self._raw.in_transaction:
+            return Status.OPEN
+        return Status.BUSY if self._cursors.busy else Status.IDLE
 
     async def execute(self, statement: Statement) -> Reply:
         # Sending and fetching in one function is one hop to the thread, not two.
         with driver_errors:
-            reply: Reply = await self._driver._execute(self._run, statement)
+            reply: Reply = await self.driver._execute(self._run, statement)
+            return reply
+
+    async def fetch(self, fetch: Fetch) -> Reply:
+        with driver_errors:
+            reply: Reply = await self.driver._execute(self._cursors.fetch, fetch)
             return reply
 
     def _run(self, statement: Statement) -> Reply:
-        sql, params, limit = statement
+        sql, params, limit, name = statement
         if self.closed:
             raise sqlite3.InterfaceError("The connection was given up.")
+        self._cursors.set_aside()
         cursor = self._raw.execute(sql, params)
+        if name is not None and limit is not None:
+            return self._cursors.open(name, cursor, limit)
         try:
             if cursor.description is None:
                 return Reply((), None, cursor.rowcount, cursor.lastrowid)
@@ -59,9 +72,9 @@ class Connection:
             return
         self.closed = True
         self._raw.interrupt()
-        self._driver.stop()
+        self.driver.stop()
 
     async def close(self) -> None:
         with driver_errors:
-            await self._driver.close()
+            await self.driver.close()
         self.closed = True

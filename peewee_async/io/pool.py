@@ -24,7 +24,8 @@ class PoolOptions:
     """How many connections a pool has, and how long things may take, in seconds.
 
     A time limit of None is none. max_lifetime: the age from which a connection is
-    replaced when it is idle.
+    replaced when it is idle. own_connections: whether a pool of one may open more, each
+    for one stream or one detached block.
     """
 
     min_connections: int = 1
@@ -33,6 +34,7 @@ class PoolOptions:
     acquire_timeout: float | None = 30.0
     query_timeout: float | None = None
     max_lifetime: float | None = None
+    own_connections: bool = True
 
 
 class Pool:
@@ -61,6 +63,7 @@ class Pool:
             options.min_connections, options.max_connections, options.max_lifetime
         )
         self._connections: set[Connection] = set()
+        self._own: set[Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._openings: set[asyncio.Task[None]] = set()
         self._guard: AsyncGenerator[None, None] | None = None
@@ -118,6 +121,26 @@ class Pool:
             return await self.wait()
         return connection
 
+    async def wait_for_own(self) -> Connection:
+        """Give a connection to somebody who keeps it while others go on.
+
+        If there is one connection for all, that is another one, for this use alone.
+        """
+        if self.options.max_connections > 1:
+            return self.take() or await self.wait()
+        if not self.options.own_connections:
+            raise peewee.InterfaceError(
+                f"There is one connection to {self._target}, and this needs another "
+                "while that one is in use."
+            )
+        await self._close_with_loop()
+        try:
+            connection = await self._connected()
+        except Exception as error:
+            raise cannot_connect(self._target, error, self._secret) from error
+        self._own.add(connection)
+        return connection
+
     def _start_timer(self, waiter: Waiter) -> asyncio.TimerHandle | None:
         seconds = self.options.acquire_timeout
         if seconds is None or waiter.done():
@@ -129,7 +152,10 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Take a connection back; one that is closed or in a transaction is dropped."""
-        if connection.closed or connection.status is not Status.IDLE:
+        if connection in self._own:
+            self._own.remove(connection)
+            self._close_connection(connection)
+        elif connection.closed or connection.status is not Status.IDLE:
             self._carry_out(self._policy.lost(connection))
         else:
             now = self.loop.time()
@@ -163,7 +189,7 @@ class Pool:
         for action in self._policy.close():
             if isinstance(action, policy.Refuse) and not self.loop.is_closed():
                 _refuse(action.waiter, action.error)
-        for connection in self._connections:
+        for connection in self._connections | self._own:
             connection.abort()
         self._connections.clear()
         if not self.loop.is_running():

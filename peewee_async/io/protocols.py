@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 
 
 class Connection(Protocol):
     """One connection to a server, in autocommit mode unless it is told BEGIN."""
+
+    @property
+    def driver(self) -> Any:
+        """The connection of the driver, for what peewee has no words for."""
 
     @property
     def server_version(self) -> Any:
@@ -24,10 +28,20 @@ class Connection(Protocol):
         """How the connection stands with a transaction, without asking the server."""
 
     async def execute(self, statement: Statement) -> Reply:
-        """Send one statement and wait for the whole reply.
+        """Send one statement and wait for the reply.
+
+        If the statement names a cursor, the rows after the first ones are kept for
+        `fetch`, out of this program's memory, whatever else is executed meanwhile, for
+        as long as the transaction lasts that it is in.
 
         Raises peewee's database errors. If the wait is interrupted, `abort` must be
         called next.
+        """
+
+    async def fetch(self, fetch: Fetch) -> Reply:
+        """Wait for more rows of a statement that was executed with a cursor.
+
+        Raises as `execute` does.
         """
 
     def abort(self) -> None:

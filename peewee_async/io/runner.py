@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TypeVar
 
-from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.boundary import Fetch, Reply, Request
 from peewee_async.core.execution import Execution, Plan, Work
 from peewee_async.io.protocols import Connection
 
@@ -37,11 +37,13 @@ async def run(work: Work[T], connection: Connection) -> T:
     return execution.result
 
 
-async def _execute(connection: Connection, statement: Statement) -> Reply:
+async def _execute(connection: Connection, request: Request) -> Reply:
     if logger.isEnabledFor(logging.DEBUG):
-        logger.debug((statement.sql, statement.params))
+        logger.debug((request.sql, request.params))
     try:
-        return await connection.execute(statement)
+        if isinstance(request, Fetch):
+            return await connection.fetch(request)
+        return await connection.execute(request)
     except Exception:
         raise
     except BaseException:

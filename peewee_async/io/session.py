@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import peewee
@@ -24,7 +25,14 @@ Turn = asyncio.Future[bool]
 class Session:
     """A connection that is kept for a block, and shared by the tasks inside it."""
 
-    __slots__ = ("connection", "pool", "released", "transactions", "turns")
+    __slots__ = (
+        "__weakref__",
+        "connection",
+        "pool",
+        "released",
+        "transactions",
+        "turns",
+    )
 
     def __init__(self, pool: Pool, connection: Connection, dialect: Dialect) -> None:
         self.pool = pool
@@ -32,6 +40,16 @@ class Session:
         self.transactions = Transactions(dialect)
         self.turns: Turns[Turn] = Turns(self.transactions)
         self.released = False
+
+    def __del__(self) -> None:
+        """Give the connection back if the task that had it went away without a word."""
+        if self.released or self.pool.inherited:
+            return
+        if self.pool.loop.is_closed():
+            self.connection.abort()
+        else:
+            with suppress(RuntimeError):  # the loop was closed by another thread
+                self.pool.loop.call_soon_threadsafe(self.release)
 
     async def run(self, block: Block, make: Make[T]) -> T:
         """Do work for a task inside the block, when it is that task's turn.

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import atexit
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from threading import Lock
 from typing import TypeVar
 
+import peewee
+
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Work
+from peewee_async.core.streaming import Stream
 from peewee_async.core.transactions import Block, Transactions, lost
 from peewee_async.io.pool import Pool
+from peewee_async.io.protocols import Connection
 from peewee_async.io.session import BlockEnded, Make, Session, run_limited
 
 T = TypeVar("T")
@@ -25,13 +29,18 @@ _sync_allowed: ContextVar[frozenset[Permit]] = ContextVar("peewee_async_sync_all
 
 
 class Frame:
-    """A block that a task is in, with the session that it is open on."""
+    """A block that a task is in, with the session that it is open on.
 
-    __slots__ = ("block", "session")
+    is_held: it lasts until it is ended by hand, in `outer`.
+    """
+
+    __slots__ = ("block", "is_held", "outer", "session")
 
     def __init__(self, session: Session, block: Block) -> None:
         self.session = session
         self.block = block
+        self.is_held = False
+        self.outer: Frame | None = None
 
     @property
     def is_elsewhere(self) -> bool:
@@ -59,7 +68,7 @@ class Frame:
         block: Block | None = self.block
         while block is not None and block.ended:
             if not block.left and not block.is_over:
-                raise lost(block.loss)
+                raise lost(block)
             block = block.outer
         if block is self.block:
             return self
@@ -67,12 +76,13 @@ class Frame:
 
 
 def inner_block(block: Block) -> Block | None:
-    """Give the block inside this one that the current task is in, if there is one."""
+    """Give the outermost block inside this one that the current task is in, if any."""
     for frame in _frames.get({}).values():
-        inner = outer = frame.open_block
+        inner: Block | None = None
+        outer = frame.open_block
         while outer is not None and outer is not block:
-            outer = outer.outer
-        if outer is block and inner is not block:
+            inner, outer = outer, outer.outer
+        if outer is block and inner is not None:
             return inner
     return None
 
@@ -124,6 +134,10 @@ class Sessions:
         frame.block.left = True
         frames = _frames.get(None)
         current = frames.get(self) if frames else None
+        while current is not None and current.is_held and current.block.ended:
+            # The end of a block around it was its own.
+            current.block.left = True
+            current = current.outer
         if current is not None and current.block is frame.block:
             self.enter(outer)
 
@@ -197,13 +211,77 @@ class Sessions:
             except BlockEnded:
                 pass
         pool = self.pool
-        connection = pool.take() or await pool.wait()
+        return await self._begin_on(pool, pool.take() or await pool.wait(), opening)
+
+    async def begin_apart(self, opening: Make[Block]) -> Frame:
+        """Open a block on a connection of its own, whatever else the task is in."""
+        pool = self.pool
+        return await self._begin_on(pool, await pool.wait_for_own(), opening)
+
+    async def _begin_on(
+        self, pool: Pool, connection: Connection, opening: Make[Block]
+    ) -> Frame:
         session = Session(pool, connection, self.dialect)
         try:
             return Frame(session, await session.run_now(opening))
         except BaseException:
             session.release()
             raise
+
+    async def stream(
+        self, make: Callable[[], Awaitable[Stream[T]]]
+    ) -> AsyncGenerator[T, None]:
+        """Give the rows of a query, in the block of the current task or outside.
+
+        Outside they come on a connection of their own, which goes back with the last
+        portion, and is dropped if nobody wants the rest.
+        """
+        stream = await make()
+        session, frame, rows = await self._opened(stream)
+        try:
+            while True:
+                if frame is None and stream.done:
+                    session.release()
+                for row in rows:
+                    yield row
+                if stream.done:
+                    return
+                await asyncio.sleep(0)  # a driver may have the next rows at hand
+                rows = await self._run_in(session, frame, stream.more)
+        finally:
+            if frame is None:
+                session.release()
+            elif not stream.done:
+                with suppress(BlockEnded, peewee.PeeweeException):
+                    await session.run(frame.block, stream.close)
+
+    async def _opened(self, stream: Stream[T]) -> tuple[Session, Frame | None, list[T]]:
+        while (frame := self.frame) is not None:
+            session = frame.session
+            try:
+                return session, frame, await session.run(frame.block, stream.open)
+            except BlockEnded:
+                pass
+        pool = self.pool
+        if pool.options.own_connections:
+            connection = await pool.wait_for_own()
+        else:
+            connection = pool.take() or await pool.wait()  # all rows come at once
+        session = Session(pool, connection, self.dialect)
+        try:
+            return session, None, await session.run_now(stream.open)
+        except BaseException:
+            session.release()
+            raise
+
+    async def _run_in(self, session: Session, frame: Frame | None, make: Make[T]) -> T:
+        """Do work on a session, in the innermost block on it that the task is in."""
+        if frame is None:
+            return await session.run_now(make)
+        current = self.frame
+        if current is not None and current.session is session:
+            frame = current
+        return await session.run(frame.block, make)
 
     async def close(self) -> None:
         """Close the pool of the running event loop, and forget those of dead loops."""

@@ -15,7 +15,7 @@ import peewee
 
 from peewee_async import PooledPostgresqlDatabase, SqliteDatabase
 from peewee_async.core import plans
-from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.core.pool import Statistics
 from peewee_async.io.errors import driver_errors
 from peewee_async.io.sessions import Sessions
@@ -125,6 +125,8 @@ class FakeConnection:
 
     def __init__(self, server: FakeServer) -> None:
         self.server = server
+        self.driver = "the driver's connection"
+        self._rest: dict[str, Reply] = {}
         self.statements: list[str] = []
         self.closed = False
         self.said_goodbye = False
@@ -170,9 +172,31 @@ class FakeConnection:
             raise error
         reply = self._reply(statement)
         self._take_note(statement.sql)
+        if statement.cursor is not None and statement.limit is not None:
+            self._rest[statement.cursor] = reply
+            return self._portion(statement.cursor, statement.limit)
         return reply
 
+    async def fetch(self, fetch: Fetch) -> Reply:
+        """Answer as `execute` does; the record says FETCH or CLOSE."""
+        return await self.execute(Statement(fetch.sql))
+
+    def _portion(self, name: str, limit: int) -> Reply:
+        reply = self._rest[name]
+        self._rest[name] = reply._replace(rows=reply.rows[limit:])
+        return reply._replace(rows=reply.rows[:limit])
+
     def _reply(self, statement: Statement) -> Reply:
+        verb, _, rest = statement.sql.partition(" ")
+        if verb == "FETCH":
+            limit, _, name = rest.partition(" FROM ")
+            return self._portion(name, int(limit))
+        if verb == "CLOSE":
+            del self._rest[rest]
+            return Reply()
+        return self._answer_to(statement)
+
+    def _answer_to(self, statement: Statement) -> Reply:
         return self.server.answer(statement)
 
     def _take_note(self, sql: str) -> None:
@@ -182,7 +206,7 @@ class FakeConnection:
         elif sql in ("COMMIT", "ROLLBACK"):
             if sql == "COMMIT" and self.status is Status.OPEN:
                 self.server.committed += self._pending
-            self.status, self._pending, self._savepoints = Status.IDLE, [], {}
+            self.roll_back()
         elif verb == "SAVEPOINT":
             self._savepoints[rest] = len(self._pending)
         elif verb == "ROLLBACK":
@@ -191,6 +215,10 @@ class FakeConnection:
         elif verb == "INSERT":
             here = self.status is Status.OPEN
             (self._pending if here else self.server.committed).append(sql)
+
+    def roll_back(self) -> None:
+        """End the transaction, as servers do after a deadlock."""
+        self.status, self._pending, self._savepoints = Status.IDLE, [], {}
 
     def break_off(self) -> None:
         """Be gone, as if the server had died; a statement that is held fails."""
@@ -221,7 +249,7 @@ class SqliteConnection(FakeConnection):
         super().__init__(server)
         self._raw = raw
 
-    def _reply(self, statement: Statement) -> Reply:
+    def _answer_to(self, statement: Statement) -> Reply:
         with driver_errors:
             cursor = self._raw.execute(statement.sql, statement.params)
         if cursor.description is None:

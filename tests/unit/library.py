@@ -12,7 +12,7 @@ from typing import Any
 import peewee
 from peewee import JOIN, Case, fn
 
-from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.boundary import Reply, Request
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution, Work
 
@@ -106,7 +106,7 @@ def library() -> Iterator[None]:
         yield
 
 
-def answer(statement: Statement) -> Reply:
+def answer(statement: Request) -> Reply:
     """Have SQLite answer a statement, through peewee's own connection."""
     cursor = DATABASE.execute_sql(statement.sql, statement.params)
     if cursor.description is None:

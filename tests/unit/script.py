@@ -6,30 +6,42 @@ import re
 from collections.abc import Callable
 from typing import Any, Self
 
-from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.boundary import Fetch, Reply, Statement
 from peewee_async.core.execution import Execution, Work
 
 
 class Script:
     """Plays the server for one piece of work.
 
-    `sends` checks the statement that is waiting; `gets` answers it with rows, `writes`
-    with a number of rows written, `breaks` with an error. `result` checks that nothing
-    is left to send, and gives what the caller gets.
+    `sends`, `opens` and `fetches` check the request that is waiting; `gets` answers it
+    with rows, `writes` with a number of rows written, `breaks` with an error. `result`
+    checks that nothing is left to send, and gives what the caller gets.
+
+    columns: what rows are made of that no SELECT brings, but a FETCH.
     """
 
-    def __init__(self, work: Work[Any]) -> None:
+    def __init__(self, work: Work[Any], columns: tuple[str, ...] = ()) -> None:
         self.execution = Execution(work)
         self.waiting = self.execution.start()
+        self._columns = columns
 
     def sends(self, sql: str, *params: Any, limit: int | None = None) -> Self:
         assert self.waiting == Statement(sql, params, limit)
         return self
 
+    def opens(self, cursor: str, sql: str, *params: Any, limit: int) -> Self:
+        assert self.waiting == Statement(sql, params, limit, cursor)
+        return self
+
+    def fetches(self, cursor: str, limit: int) -> Self:
+        assert self.waiting == Fetch(cursor, limit)
+        return self
+
     def gets(self, *rows: tuple[Any, ...], columns: tuple[str, ...] = ()) -> Self:
         """Answer with rows; the columns are those that the SQL selects or returns."""
         assert self.waiting is not None, "nothing was sent"
-        names = columns or columns_of(self.waiting.sql)
+        names = columns or columns_of(self.waiting.sql) or self._columns
+        self._columns = names
         self.waiting = self.execution.feed(Reply(rows, names, len(rows)))
         return self
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from peewee_async.core.boundary import Reply, Statement, Status
+from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 
 
 def test_a_statement_needs_only_its_text() -> None:
-    assert Statement("BEGIN") == ("BEGIN", (), None)
+    assert Statement("BEGIN") == Statement("BEGIN", (), None, None)
 
 
 def test_statements_are_equal_by_all_that_is_sent() -> None:
@@ -14,6 +14,11 @@ def test_statements_are_equal_by_all_that_is_sent() -> None:
     assert statement == Statement("SELECT ?", (1,), limit=1)
     assert statement != Statement("SELECT ?", (2,), limit=1)
     assert statement != Statement("SELECT ?", (1,))
+
+
+def test_a_fetch_reads_like_the_sql_of_a_cursor() -> None:
+    assert (Fetch("c1", 10).sql, Fetch("c1", 10).params) == ("FETCH 10 FROM c1", ())
+    assert Fetch("c1", 0).sql == "CLOSE c1"
 
 
 def test_a_reply_says_nothing_unless_told() -> None:
@@ -24,7 +29,7 @@ def test_a_reply_says_nothing_unless_told() -> None:
     assert lastrowid is None
 
 
-@pytest.mark.parametrize("value", [Statement("BEGIN"), Reply()])
+@pytest.mark.parametrize("value", [Statement("BEGIN"), Fetch("c1", 1), Reply()])
 def test_nobody_changes_a_value_on_its_way(value: object) -> None:
     for name in ("sql", "rows", "extra"):
         with pytest.raises(AttributeError):
@@ -34,6 +39,7 @@ def test_nobody_changes_a_value_on_its_way(value: object) -> None:
 def test_a_status_completes_a_sentence() -> None:
     assert [f"The connection is {status.value}." for status in Status] == [
         "The connection is idle.",
+        "The connection is in the middle of fetching rows.",
         "The connection is in a transaction.",
         "The connection is in a transaction that can only be rolled back.",
     ]

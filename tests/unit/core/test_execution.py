@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from peewee_async.core import execution as module
-from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.boundary import Reply, Request, Statement
 from peewee_async.core.execution import Execution, Plan, State, Steps, finished
 from tests.unit.script import Script
 
@@ -226,7 +226,7 @@ class AnyDriver(RuleBasedStateMachine):
             raise self.ending
         return self.ending
 
-    def expect(self, statement: Statement | None) -> None:
+    def expect(self, statement: Request | None) -> None:
         """Move the model on, to the next statement or to the end."""
         position = len(self.told)
         lost = position > 0 and not self.catches[position - 1]

@@ -70,6 +70,94 @@ def test_a_transaction_begins_and_commits(dialect: Dialect, begin: str) -> None:
     assert (block.state, block.ended, transactions.depth) == (State.COMMITTED, True, 0)
 
 
+def kept(transactions: Transactions) -> Block:
+    block: Block = Script(transactions.connection()).result
+    return block
+
+
+def test_a_block_that_keeps_the_connection_sends_nothing(
+    transactions: Transactions,
+) -> None:
+    block = kept(transactions)
+    assert (block.kind, block.state, repr(block)) == (
+        Kind.CONNECTION,
+        State.ACTIVE,
+        "<Block connection, active>",
+    )
+    assert (transactions.top, transactions.depth) == (block, 0)
+    assert Script(transactions.commit(block)).result == []
+    assert (block.state, transactions.blocks) == (State.COMMITTED, [])
+    block = kept(transactions)
+    assert Script(transactions.rollback(block)).result is None
+    assert (block.state, transactions.blocks) == (State.ROLLED_BACK, [])
+
+
+def test_on_a_kept_connection_transactions_begin_as_everywhere(
+    transactions: Transactions,
+) -> None:
+    base = kept(transactions)
+    with pytest.raises(RuntimeError, match="needs a transaction"):
+        transactions.savepoint()
+    for opening in (transactions.atomic, transactions.transaction):
+        outer = Script(opening(SERIALIZABLE))
+        outer.sends("BEGIN ISOLATION LEVEL SERIALIZABLE").writes()
+        block = outer.result
+        assert (block.kind, block.outer) == (Kind.TRANSACTION, base)
+        block.callbacks.append(print)
+        inner = Script(transactions.atomic()).writes().result
+        assert (inner.kind, transactions.depth) == (Kind.SAVEPOINT, 2)
+        done(transactions.commit(inner))
+        script = Script(transactions.commit(block)).sends("COMMIT").writes()
+        assert (script.result, transactions.blocks) == ([print], [base])
+
+
+def test_a_kept_connection_outlives_a_transaction_that_its_server_ended(
+    transactions: Transactions,
+) -> None:
+    base = kept(transactions)
+    transactions.observe(Status.IDLE, failed=True)
+    block = opened(transactions)
+    transactions.observe(Status.IDLE, failed=True)
+    assert [each.state for each in (base, block)] == [State.ACTIVE, State.LOST]
+    with pytest.raises(peewee.OperationalError, match="The transaction is lost: the"):
+        transactions.require_alive()
+    transactions.end(block)
+    transactions.require_alive()
+    assert (transactions.loss, base.doomed) == (None, False)
+    assert opened(transactions).state is State.ACTIVE
+
+
+def test_a_kept_connection_that_breaks_is_lost(transactions: Transactions) -> None:
+    base, block = kept(transactions), opened(transactions)
+    transactions.lose("the cable is cut")
+    transactions.end(block)
+    assert base.state is State.LOST
+    with pytest.raises(peewee.OperationalError, match="The connection is lost: the"):
+        transactions.require_alive()
+
+
+def test_a_kept_connection_outlives_a_begin_that_fails(
+    transactions: Transactions,
+) -> None:
+    base, block = kept(transactions), opened(transactions)
+    script = Script(transactions.commit(block, begin=True)).sends("COMMIT").writes()
+    assert script.sends("BEGIN").breaks(BROKEN).result == []
+    assert [each.state for each in (base, block)] == [State.ACTIVE, State.LOST]
+
+
+@pytest.mark.parametrize("status", [Status.IDLE, Status.BUSY])
+def test_the_server_has_ended_it_whatever_else_goes_on(
+    transactions: Transactions, status: Status
+) -> None:
+    block = opened(transactions)
+    transactions.observe(status, failed=True)
+    assert block.state is State.LOST
+
+
+def test_cursors_have_names_of_their_own(transactions: Transactions) -> None:
+    assert len({transactions.cursor_name() for _ in range(3)}) == 3
+
+
 @pytest.mark.parametrize(
     ("dialect", "name"), [(POSTGRES, '"s1"'), (MYSQL, "`s1`"), (SQLITE, '"s1"')]
 )

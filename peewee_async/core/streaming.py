@@ -1,0 +1,124 @@
+"""The rows of one query in portions, so that few of them are in memory at once.
+
+Strategy: the first request sends the statement with a cursor, further ones fetch from
+it, and the last one gives it up. PostgreSQL keeps a cursor as long as a transaction, so
+a stream that has a connection to itself begins one, and commits it after the last row.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Generic, TypeVar
+
+import peewee
+
+from peewee_async.core.boundary import Fetch, Request, Statement
+from peewee_async.core.decoding import decoder
+from peewee_async.core.dialect import Dialect, Family
+from peewee_async.core.execution import Steps
+from peewee_async.core.prefetching import execute, has_tree
+from peewee_async.core.transactions import Block, Transactions
+
+R = TypeVar("R")
+
+_COMMENTS = r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
+_READS = re.compile(_COMMENTS + r"(?:SELECT|VALUES|TABLE|(WITH))\b", re.I | re.S)
+_WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
+
+
+class Stream(Generic[R]):
+    """Reads the rows of one query, on one connection, portion by portion.
+
+    Run `open`, then `more` until `done`. `close` gives up before that.
+
+    size: the number of rows of a portion; None for all of them at once.
+
+    A query that writes gives all its rows at once: a server does not write in portions.
+    """
+
+    __slots__ = (
+        "_block",
+        "_cursor",
+        "_decode",
+        "_dialect",
+        "_endings",
+        "_query",
+        "_size",
+        "done",
+    )
+
+    def __init__(self, dialect: Dialect, query: Any, size: int | None) -> None:
+        self._dialect = dialect
+        self._query = query
+        self._size = size
+        self._decode = decoder(query)
+        self._block: Block | None = None
+        self._cursor = ""
+        self._endings = 0
+        self.done = False
+
+    def open(self, transactions: Transactions) -> Steps[list[R]]:
+        """Send the query; the first rows."""
+        query = self._query
+        sql, params = self._dialect.compile(query)
+        if self._size is None or has_tree(query) or not _can_be_portioned(query, sql):
+            self.done = True
+            everything: list[R] = yield from execute(self._dialect, query)
+            return everything
+        if self._dialect.family is Family.POSTGRES and not transactions.blocks:
+            self._block = yield from transactions.transaction()
+        self._cursor = transactions.cursor_name()
+        self._endings = transactions.endings
+        first = Statement(sql, params, self._size, self._cursor)
+        return (yield from self._portion(transactions, first, self._size))
+
+    def more(self, transactions: Transactions) -> Steps[list[R]]:
+        """Fetch the next rows."""
+        size = self._size or 0
+        return self._portion(transactions, Fetch(self._cursor, size), size)
+
+    def _portion(
+        self, transactions: Transactions, request: Request, size: int
+    ) -> Steps[list[R]]:
+        try:
+            reply = yield request
+        except Exception as error:
+            self.done = True
+            if self._block is not None:
+                yield from transactions.rollback_after(self._block, error)
+            raise
+        if len(reply.rows) < size:
+            yield from self.close(transactions)
+        rows: list[R] = self._decode(reply)
+        return rows
+
+    def close(self, transactions: Transactions) -> Steps[None]:
+        """Give up the rows that are left."""
+        self.done = True
+        if self._block is not None:
+            yield from transactions.commit(self._block)
+        elif not self._may_be_gone(transactions):
+            yield Fetch(self._cursor, 0)
+
+    def _may_be_gone(self, transactions: Transactions) -> bool:
+        # PostgreSQL spoils the transaction of whoever closes what is closed already.
+        is_postgres = self._dialect.family is Family.POSTGRES
+        return is_postgres and transactions.endings != self._endings
+
+
+def require_portions(query: Any, size: int) -> None:
+    """Raise ValueError unless a query can be read in portions of so many rows."""
+    if type(size) is not int or size < 1:
+        raise ValueError(f"Rows cannot come {size!r} at a time: give 1 or more.")
+    if has_tree(query):
+        raise ValueError(
+            "with_related() needs all rows at once: execute the query, or use "
+            "`async for` on the query itself."
+        )
+
+
+def _can_be_portioned(query: Any, sql: str) -> bool:
+    if not isinstance(query, peewee.SelectBase | peewee.RawQuery):
+        return False
+    match = _READS.match(sql)
+    return match is not None and not (match[1] and _WRITES.search(sql))

@@ -1,0 +1,99 @@
+"""Statements of MySQL whose rows are fetched in portions, by an unbuffered result."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from peewee_async.core.boundary import Fetch, Reply
+from peewee_async.io.aiomysql_driver import Driver
+from peewee_async.io.spool import PORTION, Rows, Spool
+
+
+class Rest:
+    """The rows of one statement that were not fetched yet."""
+
+    __slots__ = ("_columns", "_result", "_spool")
+
+    def __init__(self, result: Any) -> None:
+        self._columns = tuple(column[0] for column in result.description)
+        self._result = result
+        self._spool: Spool | None = None
+
+    @property
+    def unread(self) -> bool:
+        """Whether the server is still sending, so that nothing else can be sent."""
+        return bool(self._result.unbuffered_active)
+
+    async def read(self, limit: int) -> Reply:
+        spool = self._spool
+        rows = await self._receive(limit) if spool is None else spool.read(limit)
+        return Reply(rows, self._columns)
+
+    async def _receive(self, limit: int) -> Rows:
+        rows: list[tuple[Any, ...]] = []
+        while len(rows) < limit:
+            row = await self._result._read_rowdata_packet_unbuffered()
+            if row is None:
+                break
+            rows.append(row)
+        return rows
+
+    async def set_aside(self) -> None:
+        """Read to the end; an error on the way is raised when its turn comes."""
+        if self._spool is not None or not self.unread:
+            return
+        self._spool = Spool()
+        try:
+            while rows := await self._receive(PORTION):
+                self._spool.write(rows)
+        except Exception as error:
+            self._spool.error = error
+            if self.unread:
+                raise
+
+    async def give_up(self) -> None:
+        """Read to the end for nothing: the server does not stop sending."""
+        await self._result._finish_unbuffered_query()
+        if self._spool is not None:
+            self._spool.close()
+
+
+class Cursors:
+    """The cursors of one connection, of which one at most is receiving rows.
+
+    The rest of its rows is set aside before anything else is sent.
+    """
+
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        self._rests: dict[str, Rest] = {}
+
+    @property
+    def unread(self) -> bool:
+        """Whether the server is in the middle of sending rows."""
+        return any(rest.unread for rest in self._rests.values())
+
+    async def open(self, name: str, sql: bytes, limit: int) -> Reply:
+        """Send a statement and keep its rows; the first ones."""
+        await self._driver.query(sql, unbuffered=True)
+        result = self._driver._result
+        if result.description is None:
+            return Reply((), None, result.affected_rows)
+        rest = Rest(result)
+        reply = await rest.read(limit)
+        self._rests[name] = rest
+        return reply
+
+    async def fetch(self, fetch: Fetch) -> Reply:
+        """Give the next rows; with a limit of 0, forget all that are left."""
+        if fetch.limit:
+            return await self._rests[fetch.cursor].read(fetch.limit)
+        rest = self._rests.pop(fetch.cursor, None)
+        if rest is not None:
+            await rest.give_up()
+        return Reply()
+
+    async def set_aside(self) -> None:
+        """Make way for another statement."""
+        for rest in self._rests.values():
+            await rest.set_aside()
