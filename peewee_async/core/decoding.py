@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from peewee_async.core.boundary import Reply
+from peewee_async.core.dialect import Dialect
 
 Decoder = Callable[[Reply], list[Any]]
 
@@ -31,10 +32,10 @@ class ReplyCursor:
         """Do nothing: the rows are here already."""
 
 
-def decoder(query: Any) -> Decoder:
+def decoder(dialect: Dialect, query: Any) -> Decoder:
     """Choose what makes a query's rows from a reply."""
 
     def decode(reply: Reply) -> list[Any]:
         return list(query._get_cursor_wrapper(ReplyCursor(reply)).iterator())
 
-    return decode
+    return dialect.adapted(query, decode)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from typing import Any, NamedTuple
 
 import peewee
 
 from peewee_async.core.boundary import Statement
+from peewee_async.core.sources import (
+    Adaptation,
+    Sources,
+    database_of,
+    model_of,
+    models_of,
+)
 
 ISOLATION_LEVELS = (
     "READ UNCOMMITTED",
@@ -45,13 +54,6 @@ class TransactionOptions(NamedTuple):
 PLAIN = TransactionOptions()
 
 
-def unwrap(database: Any) -> Any:
-    """Give the database behind a `Proxy`; None for one that stands for nothing yet."""
-    while isinstance(database, peewee.Proxy):
-        database = database.obj
-    return database
-
-
 def family_of(database: Any) -> Family:
     """Tell which family a peewee database belongs to."""
     if isinstance(database, peewee.PostgresqlDatabase):
@@ -67,27 +69,55 @@ def family_of(database: Any) -> Family:
 
 
 class Dialect:
-    """Turns queries into SQL for one database, and knows its transaction commands."""
+    """Turns queries into SQL for one database, and knows its transaction commands.
 
-    __slots__ = ("database", "family")
+    lock: keeps other threads out while fields of a model that is bound elsewhere, or
+        to no database, are adapted to this one.
+    """
 
-    def __init__(self, database: peewee.Database) -> None:
+    __slots__ = ("_lock", "database", "family")
+
+    def __init__(
+        self,
+        database: peewee.Database,
+        lock: AbstractContextManager[Any] | None = None,
+    ) -> None:
         self.database = database
         self.family = family_of(database)
+        self._lock = lock or nullcontext()
 
     @property
     def returning(self) -> bool:
         """Whether an INSERT can give back the keys that it made."""
         return bool(self.database.returning_clause)
 
-    def compile(self, query: Any) -> tuple[str, tuple[Any, ...]]:
+    def compile(self, query: Any, made_of: Any = None) -> tuple[str, tuple[Any, ...]]:
         """Give the SQL and the parameters of a peewee query for this database.
 
+        made_of: the query of the caller's that this one was made of.
+
         Raises peewee.InterfaceError for a query that is bound to a database of
-        another family.
+        another family, or has a part that is.
         """
         self.require_family(query)
         context = self.database.get_sql_context()
+        adaptation = Adaptation(self.database)
+        lenient = self._is_bound_here(query if made_of is None else made_of)
+
+        def meet(source: Any) -> None:
+            if not lenient:
+                self.require_family(source)
+            if model_of(source) and database_of(source) is not self.database:
+                adaptation.adapt(model_of(source))
+
+        context.alias_manager = Sources(meet)
+        with self._lock:
+            try:
+                return self._render(context, query)
+            finally:
+                adaptation.undo()
+
+    def _render(self, context: Any, query: Any) -> tuple[str, tuple[Any, ...]]:
         if isinstance(query, peewee.NoopModelSelect):
             # It renders itself through its model's database, which may be none.
             self.database.get_noop_select(context)
@@ -96,16 +126,52 @@ class Dialect:
         sql, params = context.query()
         return sql, tuple(params)
 
-    def require_family(self, query: Any) -> None:
-        """Raise peewee.InterfaceError if a query is bound to another family."""
-        bound = unwrap(getattr(query, "_database", None))
+    def _is_bound_here(self, query: Any) -> bool:
+        """Whether a caller has bound it to this family, whatever its model is bound to.
+
+        peewee lets `bind()` do that, for one query.
+        """
+        model = getattr(query, "model", None)
+        bound = None if model is None else database_of(model)
+        return bound is not None and family_of(bound) is not self.family
+
+    def adapted(self, query: Any, convert: Callable[..., Any]) -> Callable[..., Any]:
+        """Have a function that reads a query's rows see fields as of this database."""
+        models = [model for model in models_of(query) if self._reads_otherwise(model)]
+        if not models:
+            return convert
+
+        def inner(*args: Any) -> Any:
+            adaptation = Adaptation(self.database)
+            with self._lock:
+                try:
+                    for model in models:
+                        adaptation.adapt(model)
+                    return convert(*args)
+                finally:
+                    adaptation.undo()
+
+        return inner
+
+    def _reads_otherwise(self, model: Any) -> bool:
+        bound = database_of(model)
+        foreign = bound is None or family_of(bound) is not self.family
+        return bool(model._meta._db_hooks) and foreign
+
+    def require_family(self, source: Any) -> None:
+        """Raise peewee.InterfaceError if something is bound to another family.
+
+        source: a query, or a model, alias or table in one.
+        """
+        bound = database_of(source)
         if bound is None or bound is self.database:
             return
         family = family_of(bound)
         if family is not self.family:
+            name = getattr(model_of(source), "__name__", "This query")
             raise peewee.InterfaceError(
-                f"This query is bound to a {family.value} database and cannot run on "
-                f"{self.family.value}: build it from a model of that family."
+                f"{name} is bound to a {family.value} database and cannot run on "
+                f"{self.family.value}: build the query from models of that family."
             )
 
     def quote(self, name: Any) -> str:

@@ -32,7 +32,7 @@ def _gives_rowcount(query: Any) -> bool:
 
 def select(dialect: Dialect, query: Any, limit: int | None = None) -> Plan[list[Any]]:
     """Run a query that gives rows: a select, a raw one, a write with RETURNING."""
-    return Plan(_statement(dialect, query, limit), decoder(query))
+    return Plan(_statement(dialect, query, limit), decoder(dialect, query))
 
 
 def raw(
@@ -56,7 +56,7 @@ def insert(dialect: Dialect, query: Any) -> Work[Any]:
     except peewee.Insert.DefaultValuesException:
         return finished(None)
     if query._return_cursor:
-        return Plan(statement, decoder(query))
+        return Plan(statement, decoder(dialect, query))
     if query._as_rowcount:
         return Plan(statement, _rowcount)
     return Plan(statement, _InsertedKey(dialect, query))
@@ -74,7 +74,7 @@ def get(dialect: Dialect, query: Any) -> Plan[Any]:
     else:
         query = _limited(query, 1)
     statement = _statement(dialect, query, 1)
-    return Plan(statement, _First(query, statement))
+    return Plan(statement, _First(dialect, query, statement))
 
 
 def require_rows(query: Any) -> None:
@@ -91,7 +91,7 @@ def first(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
     """Run a query for its first row, or the list of its first n; None without any."""
     require_rows(query)
     query = _limited(query, n)
-    decode = decoder(query)
+    decode = decoder(dialect, query)
 
     def read(reply: Reply) -> Any:
         rows = decode(reply)
@@ -127,7 +127,7 @@ def count(dialect: Dialect, query: Any, clear_limit: bool = False) -> Plan[int]:
         inner._limit = inner._offset = None
     outer = peewee.Select([inner.alias("_wrapped")], [peewee.fn.COUNT(peewee.SQL("1"))])
     outer.bind(query._database)
-    return Plan(_statement(dialect, outer, 1), _one_value)
+    return Plan(_statement(dialect, outer, 1, query), _one_value)
 
 
 def _selects(query: Any) -> bool:
@@ -144,11 +144,13 @@ def exists(dialect: Dialect, query: Any) -> Plan[bool]:
     inner = _countable(query) if isinstance(query, peewee.NoopModelSelect) else query
     outer = peewee.Select(columns=[peewee.fn.EXISTS(inner)])
     outer.bind(query._database)
-    return Plan(_statement(dialect, outer, 1), _truth)
+    return Plan(_statement(dialect, outer, 1, query), _truth)
 
 
-def _statement(dialect: Dialect, query: Any, limit: int | None = None) -> Statement:
-    sql, params = dialect.compile(query)
+def _statement(
+    dialect: Dialect, query: Any, limit: int | None = None, made_of: Any = None
+) -> Statement:
+    sql, params = dialect.compile(query, made_of)
     return Statement(sql, params, limit)
 
 
@@ -198,7 +200,7 @@ class _InsertedKey:
     def __call__(self, reply: Reply) -> Any:
         if not self._dialect.returning:
             return self._last_id(reply)
-        rows = decoder(self._query)(reply)
+        rows = decoder(self._dialect, self._query)(reply)
         if self._many:
             return rows
         return _key_of(rows[0]) if rows else None
@@ -225,8 +227,8 @@ class _First:
 
     __slots__ = ("_decode", "_query", "_statement")
 
-    def __init__(self, query: Any, statement: Statement) -> None:
-        self._decode = decoder(query)
+    def __init__(self, dialect: Dialect, query: Any, statement: Statement) -> None:
+        self._decode = decoder(dialect, query)
         self._query = query
         self._statement = statement
 

@@ -33,13 +33,13 @@ def reply_to(query: Any) -> Reply:
 
 
 def decode(query: Any, *rows: tuple[Any, ...], columns: tuple[str, ...]) -> list[Any]:
-    return decoder(query)(Reply(rows, columns, len(rows)))
+    return decoder(DIALECT, query)(Reply(rows, columns, len(rows)))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rows_become_what_peewee_makes_of_them(shape: str) -> None:
     query = SHAPES[shape]()
-    ours = decoder(query)(reply_to(query))
+    ours = decoder(DIALECT, query)(reply_to(query))
     assert plain(ours) == plain(list(query.clone().execute(DATABASE)))
 
 
@@ -47,7 +47,7 @@ def test_rows_become_what_peewee_makes_of_them(shape: str) -> None:
 def test_decoding_does_not_touch_the_query(shape: str) -> None:
     query = SHAPES[shape]()
     before = frozen(query)
-    decoder(query)(reply_to(query))
+    decoder(DIALECT, query)(reply_to(query))
     assert frozen(query) == before
 
 
@@ -86,7 +86,9 @@ def test_no_related_row_is_none() -> None:
 
 
 def test_two_keys_to_one_model_do_not_mix() -> None:
-    posts = decoder(query := SHAPES["two keys to one model"]())(reply_to(query))
+    posts = decoder(DIALECT, query := SHAPES["two keys to one model"]())(
+        reply_to(query)
+    )
     letters = posts[3]
     assert (letters.author.name, letters.editor.name) == ("bob", "cyd")
 
@@ -118,17 +120,17 @@ def test_a_written_row_comes_back_as_a_model() -> None:
 
 
 def test_one_decoder_reads_many_replies() -> None:
-    decode_name = decoder(User.select(User.name).tuples())
+    decode_name = decoder(DIALECT, User.select(User.name).tuples())
     assert decode_name(Reply([("ada",)], ("name",))) == [("ada",)]
     assert decode_name(Reply([("bob",), ("cyd",)], ("name",))) == [("bob",), ("cyd",)]
 
 
 def test_no_rows_are_an_empty_list() -> None:
-    assert decoder(User.select())(Reply([], ("id", "name", "age"))) == []
+    assert decoder(DIALECT, User.select())(Reply([], ("id", "name", "age"))) == []
 
 
 def test_a_reply_without_columns_gives_no_rows() -> None:
-    assert decoder(User.raw("CREATE TABLE t (id)"))(Reply()) == []
+    assert decoder(DIALECT, User.raw("CREATE TABLE t (id)"))(Reply()) == []
 
 
 def test_the_cursor_has_what_peewee_reads() -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import peewee
@@ -19,7 +20,6 @@ from peewee_async.core.dialect import (
     Family,
     TransactionOptions,
     family_of,
-    unwrap,
 )
 from tests.unit.library import frozen
 from tests.unit.models import DIALECTS, MYSQL, POSTGRES, SQLITE, Post, User
@@ -70,29 +70,6 @@ def test_other_things_have_no_family(thing: Any) -> None:
     with pytest.raises(peewee.ImproperlyConfigured) as caught:
         family_of(thing)
     assert str(caught.value).startswith(f"{type(thing).__name__} is no ")
-
-
-def test_a_proxy_stands_for_its_database() -> None:
-    proxy = peewee.DatabaseProxy()
-    proxy.initialize(SQLITE.database)
-    assert unwrap(proxy) is SQLITE.database
-
-
-def test_a_proxy_may_stand_for_another_proxy() -> None:
-    inner, outer = peewee.Proxy(), peewee.DatabaseProxy()
-    outer.initialize(inner)
-    inner.initialize(MYSQL.database)
-    assert unwrap(outer) is MYSQL.database
-
-
-@pytest.mark.parametrize("kind", [peewee.Proxy, peewee.DatabaseProxy])
-def test_a_proxy_may_stand_for_nothing_yet(kind: Callable[[], Any]) -> None:
-    assert unwrap(kind()) is None
-
-
-@pytest.mark.parametrize("database", [POSTGRES.database, None])
-def test_a_proxy_is_not_needed(database: Any) -> None:
-    assert unwrap(database) is database
 
 
 def test_returning_is_what_the_database_has() -> None:
@@ -214,6 +191,149 @@ def test_compile_looks_through_a_proxy_for_the_family() -> None:
     proxy.initialize(MYSQL.database)
     with pytest.raises(peewee.InterfaceError, match=r"MySQL.*PostgreSQL"):
         POSTGRES.compile(query)
+
+
+OTHER = peewee.MySQLDatabase("other")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda mine, other: mine.select().where(mine.age.in_(other.select(other.age))),
+        lambda mine, other: mine.select().join(other, on=(mine.age == other.age)),
+        lambda mine, other: mine.select(mine.age, other.select(other.age)),
+        lambda mine, other: mine.select() | other.select(),
+        lambda mine, other: mine.select().where(
+            peewee.fn.EXISTS(other.alias("o").select())
+        ),
+        lambda mine, other: mine.select().from_(other.select().alias("o")),
+        lambda mine, other: mine.update(age=other.select(other.age)),
+        lambda mine, other: mine.insert_from(other.select(other.age), [mine.age]),
+        lambda mine, other: mine.delete().where(mine.age << other.select(other.age)),
+        lambda mine, other: peewee.Select(
+            [peewee.Table("t", ("age",), _database=OTHER)], [peewee.SQL("1")]
+        ),
+    ],
+)
+def test_compile_refuses_a_part_of_another_family(make: Any) -> None:
+    query = make(model_of(POSTGRES.database), model_of(OTHER))
+    with pytest.raises(peewee.InterfaceError, match=r"MySQL.*PostgreSQL"):
+        POSTGRES.compile(query)
+
+
+def test_compile_takes_a_part_of_another_database_of_the_family() -> None:
+    mine, other = (model_of(peewee.PostgresqlDatabase(name)) for name in "ab")
+    sql, _ = POSTGRES.compile(mine.select().join(other, on=(mine.age == other.age)))
+    assert " INNER JOIN " in sql
+
+
+def test_compile_takes_a_query_that_was_bound_on_purpose() -> None:
+    """As peewee does: `bind()` says where to run this one query."""
+    query = model_of(OTHER).select().bind(POSTGRES.database)
+    assert POSTGRES.compile(query)[0].startswith('SELECT "t1"."id"')
+    outer = peewee.Select([query.alias("q")], [peewee.SQL("1")])
+    outer.bind(POSTGRES.database)
+    assert POSTGRES.compile(outer, query)[0].startswith('SELECT 1 FROM (SELECT "t1"')
+    with pytest.raises(peewee.InterfaceError, match="bound to a MySQL database"):
+        POSTGRES.compile(outer)
+
+
+class Document(peewee.Model):
+    """Fields that databases have each their own way with, and no database."""
+
+    data: Any = peewee.JSONField(null=True)
+    blob: Any = peewee.BlobField(null=True)
+
+
+def state() -> tuple[Any, ...]:
+    """What `set_database` of peewee would have changed, and adapting may not."""
+    return (
+        vars(Document.data).copy(),
+        vars(Document.blob).copy(),
+        Document._meta.database,
+        vars(Document)["_schema"]._database,
+    )
+
+
+JSON_WRITES = [
+    lambda: Document.insert(data={"a": 1}),
+    lambda: Document.update(data={"a": 1}),
+    lambda: Document.select().where(Document.data == {"a": 1}),
+]
+
+
+@pytest.mark.parametrize("make", JSON_WRITES)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_compile_adapts_the_fields_of_a_model_without_database(
+    dialect: Dialect, make: Any
+) -> None:
+    before = state()
+    ours = dialect.compile(make())
+    assert state() == before
+    with dialect.database.bind_ctx([Document]):
+        theirs = make().sql()
+        if theirs[0].endswith('RETURNING "document"."id"'):
+            theirs = make().returning().sql()
+    assert ours[0] == theirs[0]
+    assert [str(param) for param in ours[1]] == [str(param) for param in theirs[1]]
+
+
+def test_compile_gives_fields_back_to_the_database_of_their_model() -> None:
+    with MYSQL.database.bind_ctx([Document]):
+        query = Document.insert(data=[1]).bind(SQLITE.database)
+        before = vars(Document.data)["_helper"].database
+        sql, params = SQLITE.compile(query)
+        assert (sql[-9:], params) == ("(json(?))", ("[1]",))
+        assert vars(Document.data)["_helper"].database is before is MYSQL.database
+
+
+def test_compile_gives_fields_back_after_an_error() -> None:
+    before = state()
+    with pytest.raises(TypeError, match="JSON serializable"):
+        SQLITE.compile(Document.insert(data=object()))
+    assert state() == before
+
+
+def test_compile_keeps_others_out_meanwhile() -> None:
+    lock = Counted()
+    dialect = Dialect(SQLITE.database, lock)
+    dialect.compile(Document.insert(data=[1]))
+    assert (lock.entered, lock.left) == (1, 1)
+    read = dialect.adapted(Document.select(), lambda value: (lock.left, value))
+    assert read("x") == (1, "x")
+    assert (lock.entered, lock.left) == (2, 2)
+
+
+class Counted(AbstractContextManager[None]):
+    def __init__(self) -> None:
+        self.entered = self.left = 0
+
+    def __enter__(self) -> None:
+        self.entered += 1
+
+    def __exit__(self, *error: object) -> None:
+        self.left += 1
+
+
+@pytest.mark.parametrize("dialect", [MYSQL, SQLITE])
+def test_reading_is_adapted_for_a_model_without_database(dialect: Dialect) -> None:
+    before = state()
+
+    def read(value: Any) -> Any:
+        return Document.data.python_value(value)
+
+    assert read('{"a": 1}') == '{"a": 1}'
+    assert dialect.adapted(Document.select(), read)('{"a": 1}') == {"a": 1}
+    assert state() == before
+
+
+def test_reading_is_left_alone_where_nothing_differs() -> None:
+    def read() -> None: ...
+
+    assert SQLITE.adapted(User.select(), read) is read
+    with peewee.SqliteDatabase(None).bind_ctx([Document]):
+        assert SQLITE.adapted(Document.select(), read) is read
+        assert MYSQL.adapted(Document.select(), read) is not read
 
 
 def test_compile_takes_a_node_that_is_no_query() -> None:
