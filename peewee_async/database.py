@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
+from threading import RLock
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, Unpack
 
@@ -31,13 +32,21 @@ from peewee_async.guard import refusal
 from peewee_async.io.errors import missing_driver
 from peewee_async.io.pool import Pool
 from peewee_async.io.protocols import Connection
-from peewee_async.io.sessions import Sessions, in_event_loop
+from peewee_async.io.sessions import (
+    Sessions,
+    allowing_sync,
+    in_event_loop,
+    is_sync_allowed,
+)
 from peewee_async.options import is_connection_string, password_in, split
 
 T = TypeVar("T")
 
 # The number of rows that a stream fetches at a time.
 BATCH_SIZE = 1000
+
+# Several threads may render queries of one model, whose fields serve one at a time.
+_fields = RLock()
 
 
 class AioDatabase(peewee.Database):
@@ -72,7 +81,7 @@ class AioDatabase(peewee.Database):
             self._sessions.forget_all()
         self._pool_options, others = split(options, self._max_connections)
         super().init(database, *args, **self._sync_options(options, others))
-        self._dialect = Dialect(self)
+        self._dialect = Dialect(self, _fields)
         self._sessions = Sessions(self._dialect, self._make_pool)
 
     def _sync_options(
@@ -265,13 +274,25 @@ class AioDatabase(peewee.Database):
         Where several tasks of a thread are in such blocks, the last one closes.
         """
         users: SyncUsers = self._state.__dict__.setdefault("aio_users", SyncUsers())
-        users.enter(not self.is_closed())
+        users.enter(self._state.conn)
         try:
-            with self._sessions.allowing_sync():
+            with allowing_sync(self):
                 yield
+        except BaseException:
+            with suppress(Exception):  # what has gone wrong before comes out
+                self._leave_sync(users)
+            raise
+        self._leave_sync(users)
+
+    def _leave_sync(self, users: SyncUsers) -> None:
+        if not users.leave(self._state.conn):
+            return
+        try:
+            self.close()
         finally:
-            if users.leave() and not self.is_closed():
-                self.close()
+            # If a transaction was left open it cannot be closed in peewee's way.
+            _close_sync(self._state, os.getpid())
+            self._state.reset()
 
     def after_commit(self, fn: Callable[[], Any]) -> Callable[[], Any]:
         """Have a function called after the COMMIT of the open block.
@@ -279,7 +300,10 @@ class AioDatabase(peewee.Database):
         Inside an async block that is the outermost COMMIT of the block, and `fn` may
         be `async def`; elsewhere this is peewee's own method.
         """
-        is_async = in_event_loop() and not self.in_transaction()
+        # A sync transaction may also be that of another task of this thread.
+        is_async = in_event_loop() and not (
+            self._is_sync_allowed() and self.in_transaction()
+        )
         frame = self._sessions.frame if is_async else None
         if frame is not None:
             frame.block.callbacks.append(fn)
@@ -292,16 +316,22 @@ class AioDatabase(peewee.Database):
         called: Callable[[], Any] = raw.after_commit(fn)
         return called
 
-    def set_allow_sync(self, value: bool) -> None:
-        """Allow sync queries everywhere, or nowhere but in `allow_sync`."""
+    def set_allow_sync(self, value: bool | None) -> None:
+        """Allow sync queries everywhere, or nowhere but in `allow_sync`.
+
+        value: None goes back to the rule: where no event loop runs.
+        """
         self._allow_sync = value
 
-    def _require_sync(self, called: str) -> None:
+    def _is_sync_allowed(self) -> bool:
         allowed = self._allow_sync
         if allowed is None:
             allowed = not in_event_loop()
-        if not allowed and not self._sessions.is_sync_allowed():
-            raise refusal(called)
+        return allowed or is_sync_allowed(self)
+
+    def _require_sync(self, called: str) -> None:
+        if not self._is_sync_allowed():
+            raise refusal(self, called)
 
     def connect(self, reuse_if_open: bool = False) -> bool:
         """Open the sync connection, as in peewee.
@@ -311,6 +341,12 @@ class AioDatabase(peewee.Database):
         self._require_sync("connect")
         return super().connect(reuse_if_open)
 
+    def connection(self) -> Any:
+        """Give the driver's own sync connection, under the same guard as `connect`."""
+        self._require_sync("connection")
+        raw: Any = super()
+        return raw.connection()
+
     def cursor(self, *args: Any, **options: Any) -> Any:
         """Make a sync cursor, as in peewee, under the same guard as `connect`."""
         self._require_sync("execute")
@@ -319,22 +355,25 @@ class AioDatabase(peewee.Database):
 
 
 class SyncUsers:
-    """The `allow_sync` blocks of one thread, and whether they find a connection."""
+    """The `allow_sync` blocks of one thread, and the connection that they find."""
 
     def __init__(self) -> None:
         self._count = 0
-        self._found_open = False
+        self._found: Any = None
 
-    def enter(self, is_open: bool) -> None:
-        """Count a block; the first one finds the connection open or not."""
+    def enter(self, connection: Any) -> None:
+        """Count a block; what the first one finds open is not theirs to close."""
         if not self._count:
-            self._found_open = is_open
+            self._found = connection
         self._count += 1
 
-    def leave(self) -> bool:
+    def leave(self, connection: Any) -> bool:
         """Tell whether this was the last one, and the connection was opened inside."""
         self._count -= 1
-        return not self._count and not self._found_open
+        if self._count:
+            return False
+        found, self._found = self._found, None
+        return connection is not None and connection is not found
 
 
 def _close_sync(state: Any, process: int) -> None:

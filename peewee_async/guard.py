@@ -5,26 +5,43 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
-# What a program may have called on a model or query, and the name of the async twin.
+from peewee_async.core.sources import unwrap
+
+# The async twin of what a program may have called, where it is not just `aio_` more.
 TWINS = {
-    "create": "aio_create",
-    "delete_instance": "aio_delete_instance",
-    "get": "aio_get",
-    "get_or_create": "aio_get_or_create",
-    "get_or_none": "aio_get_or_none",
-    "save": "aio_save",
-    "count": "aio_count",
-    "execute": "aio_execute",
-    "exists": "aio_exists",
-    "first": "aio_first",
-    "prefetch": "aio_prefetch",
-    "scalar": "aio_scalar",
-    "connect": "aio_connect",
     "__enter__": "aio_atomic",
     "__getitem__": "aio_execute",
     "__iter__": "aio_execute",
     "__len__": "aio_execute",
+    "__set__": "aio_set",
+    "connection": "aio_connection",
+    "iterator": "aio_execute",
+}
+CONTEXTS = {
+    "ConnectionContext": "aio_connection",
+    "_savepoint": "aio_savepoint",
+    "_transaction": "aio_transaction",
+}
+# What a Manager has for models and queries that have no async methods of their own.
+MANAGER = {
+    "__getitem__": "execute",
+    "__iter__": "execute",
+    "__len__": "execute",
+    "count": "count",
+    "create": "create",
+    "delete_instance": "delete",
+    "execute": "execute",
+    "first": "get_or_none",
+    "get": "get",
+    "get_by_id": "get",
+    "get_or_create": "get_or_create",
+    "get_or_none": "get_or_none",
+    "iterator": "execute",
+    "prefetch": "prefetch",
+    "save": "update",
+    "scalar": "scalar",
 }
 
 
@@ -36,29 +53,55 @@ class SyncNotAllowed(AssertionError):
     """
 
 
-def refusal(called: str) -> SyncNotAllowed:
+def refusal(database: Any, called: str) -> SyncNotAllowed:
     """Make the error for the sync call that is under way.
 
-    called: the method that was called, unless peewee's own frames know better.
+    called: the method of the database that was called, unless peewee's own frames
+        know better.
     """
     return SyncNotAllowed(
-        f"A sync query in a running event loop would block it. {_advice(called)} "
+        "A sync query in a running event loop would block it. "
+        f"{_advice(database, called)} "
         "`with database.allow_sync():` allows it on purpose."
     )
 
 
-def _advice(called: str) -> str:
+def _advice(owner: Any, called: str) -> str:
     for frame in _peewee_frames():
-        variables = frame.f_locals
-        if frame.f_code.co_name == "get_rel_instance":
+        name, variables = frame.f_code.co_name, frame.f_locals
+        if name == "get_rel_instance":
             return _advice_on_relation(variables)
-        # peewee's decorators call what they decorate `method`.
-        method = variables.get("method") if frame.f_code.co_name == "inner" else None
-        called = getattr(method, "__name__", frame.f_code.co_name)
-    twin = TWINS.get(called)
-    if twin is None:
-        return "Use a method of the Manager, or one that is called `aio_...`."
-    return f"Use `await ...{twin}(...)`, or the Manager, instead of `{called}`."
+        if name == "inner":
+            # Decorators of peewee's call what they decorate `method`; those that
+            # users put on their own functions do not.
+            name = getattr(variables.get("method"), "__name__", "")
+        if name:
+            called, owner = name, _first_argument(frame)
+    twin = _twin(owner, called)
+    if twin is not None:
+        return f"Use `await ...{twin}(...)`, or the Manager, instead of `{called}`."
+    if called in MANAGER:
+        return f"Use `await manager.{MANAGER[called]}(...)` instead of `{called}`."
+    return (
+        f"Use a method of the Manager, or one that is called `aio_...`; `{called}` can "
+        "run in a thread of its own as well, by `asyncio.to_thread`."
+    )
+
+
+def _first_argument(frame: FrameType) -> Any:
+    code = frame.f_code
+    return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
+
+
+def _twin(owner: Any, called: str) -> str | None:
+    """Give the name of an async method that the object or class really has."""
+    twin = TWINS.get(called, f"aio_{called}")
+    if called == "__enter__":
+        twin = CONTEXTS.get(type(owner).__name__, twin)
+        owner = getattr(owner, "db", owner)
+    owner = unwrap(owner)
+    kind = owner if isinstance(owner, type) else type(owner)
+    return twin if hasattr(kind, twin) else None
 
 
 def _advice_on_relation(variables: dict[str, object]) -> str:

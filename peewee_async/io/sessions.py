@@ -25,7 +25,9 @@ T = TypeVar("T")
 
 # What the current task, or one that it was started by, has open: by `Sessions`.
 _frames: ContextVar[dict[Sessions, Frame]] = ContextVar("peewee_async_frames")
-_sync_allowed: ContextVar[frozenset[Permit]] = ContextVar("peewee_async_sync_allowed")
+_sync_allowed: ContextVar[frozenset[Permit]] = ContextVar(
+    "peewee_async_sync_allowed", default=frozenset()
+)
 
 
 class Frame:
@@ -90,11 +92,36 @@ def inner_block(block: Block) -> Block | None:
 class Permit:
     """The permission of a task to run sync queries, while a block lasts."""
 
-    __slots__ = ("holds", "sessions")
+    __slots__ = ("database", "holds")
 
-    def __init__(self, sessions: Sessions) -> None:
-        self.sessions = sessions
+    def __init__(self, database: object) -> None:
+        self.database = database
         self.holds = True
+
+
+def is_sync_allowed(database: object) -> bool:
+    """Whether the current task has allowed itself sync queries of a database."""
+    return any(
+        permit.database is database and permit.holds for permit in _sync_allowed.get()
+    )
+
+
+@contextmanager
+def allowing_sync(database: object) -> Iterator[None]:
+    """Allow the current task, and those it starts, sync queries of a database."""
+    permit = Permit(database)
+    _sync_allowed.set(_permits_that_hold() | {permit})
+    try:
+        yield
+    finally:
+        # For the tasks that were started meanwhile, too; and a generator may end in
+        # another task, which has permits of its own.
+        permit.holds = False
+        _sync_allowed.set(_permits_that_hold())
+
+
+def _permits_that_hold() -> frozenset[Permit]:
+    return frozenset(permit for permit in _sync_allowed.get() if permit.holds)
 
 
 class Sessions:
@@ -296,25 +323,6 @@ class Sessions:
             pools = list(self._pools)
         for pool in pools:
             pool.forget()
-
-    def is_sync_allowed(self) -> bool:
-        """Whether the current task has allowed itself sync queries."""
-        return any(
-            permit.sessions is self and permit.holds
-            for permit in _sync_allowed.get(frozenset())
-        )
-
-    @contextmanager
-    def allowing_sync(self) -> Iterator[None]:
-        """Allow the current task sync queries."""
-        before = _sync_allowed.get(frozenset())
-        permit = Permit(self)
-        _sync_allowed.set(before | {permit})
-        try:
-            yield
-        finally:
-            permit.holds = False  # for the tasks that were started meanwhile, too
-            _sync_allowed.set(before)
 
 
 def _is_dead(pool: Pool) -> bool:

@@ -14,7 +14,6 @@ import peewee
 import pytest
 
 from peewee_async import AioModel, Manager, SyncNotAllowed
-from peewee_async.guard import TWINS
 from tests.unit.fakes import FakeDatabase, FakeServer, MemoryDatabase, Oops, sync
 
 
@@ -87,12 +86,104 @@ async def test_names_the_field_of_a_lazy_foreign_key() -> None:
     assert "`await manager.get(User, ...)`" in text
 
 
-async def test_advises_the_manager_where_there_is_no_twin() -> None:
-    for call in (User.create_table, postgres.begin, lambda: sync(postgres, "")):
-        with pytest.raises(
-            SyncNotAllowed, match="Use a method of the Manager, or one that is called"
-        ):
-            call()
+class Plain(peewee.Model):
+    """A model without async methods."""
+
+    id: Any = peewee.AutoField()
+    name: Any = peewee.CharField(default="")
+    parent: Any = peewee.ForeignKeyField("self", null=True)
+
+    class Meta:
+        database = postgres
+
+
+PLAIN_CALLS: list[tuple[Callable[[], Any], str]] = [
+    (lambda: Plain.get(Plain.id == 1), "get"),
+    (lambda: Plain.get_or_none(Plain.id == 1), "get_or_none"),
+    (lambda: Plain.get_by_id(1), "get"),
+    (lambda: Plain.create(), "create"),
+    (lambda: Plain(id=1, name="a").save(), "update"),
+    (lambda: Plain(id=1).delete_instance(), "delete"),
+    (lambda: Plain.select().count(), "count"),
+    (lambda: Plain.select().first(), "get_or_none"),
+    (lambda: Plain.select().scalar(), "scalar"),
+    (lambda: Plain.delete().execute(), "execute"),
+    (lambda: list(Plain.select()), "execute"),
+    (lambda: list(Plain.select().iterator()), "execute"),
+    (lambda: Plain.select()[0], "execute"),
+    (lambda: len(Plain.select()), "execute"),
+    (lambda: peewee.prefetch(Plain.select(), Plain.alias()), "prefetch"),
+]
+
+
+@pytest.mark.parametrize(("call", "method"), PLAIN_CALLS)
+async def test_names_the_method_of_the_manager(
+    call: Callable[[], Any], method: str
+) -> None:
+    with pytest.raises(SyncNotAllowed) as caught:
+        call()
+    assert f"`await manager.{method}(...)`" in str(caught.value)
+    assert hasattr(Manager, method)
+    assert postgres.opened == 0
+
+
+async def test_names_no_async_call_that_does_not_exist() -> None:
+    with pytest.raises(SyncNotAllowed, match="Use a method of the Manager, or one th"):
+        Plain.create_table()
+    with pytest.raises(SyncNotAllowed, match=r"`get_indexes` can .*asyncio.to_thread"):
+        postgres.get_indexes("user")
+
+
+async def test_names_an_async_call_that_comes_with_a_class_of_the_users() -> None:
+    class Mine(Plain):
+        @classmethod
+        async def aio_create_table(cls) -> None: ...
+
+    with pytest.raises(SyncNotAllowed, match=r"`await ...aio_create_table\("):
+        Mine.create_table()
+
+
+async def test_a_decorated_function_is_told_by_what_decorates_it() -> None:
+    decorate: Any = postgres.atomic()
+    work = decorate(lambda: None)
+    with pytest.raises(SyncNotAllowed, match=r"aio_atomic\("):
+        work()
+
+
+async def test_names_the_kind_of_block() -> None:
+    blocks: list[tuple[Any, str]] = [
+        (postgres.atomic(), "aio_atomic"),
+        (postgres.transaction(), "aio_transaction"),
+        (postgres.savepoint(), "aio_savepoint"),
+        (postgres, "aio_atomic"),
+    ]
+    proxy = peewee.DatabaseProxy()
+    proxy.initialize(postgres)
+    blocks.append((proxy.atomic(), "aio_atomic"))
+    for block, twin in blocks:
+        with pytest.raises(SyncNotAllowed, match=rf"`await ...{twin}\("):
+            block.__enter__()
+        assert not postgres.in_transaction()
+    assert postgres.opened == 0
+
+
+async def test_the_raw_connection_is_refused_too(memory: MemoryDatabase) -> None:
+    with memory.allow_sync():
+        memory.connect()
+        assert memory.connection() is memory.connection()
+        task = asyncio.create_task(refused(memory.connection))
+    await task
+    memory.set_allow_sync(True)
+    memory.connect()
+    memory.set_allow_sync(None)
+    with pytest.raises(SyncNotAllowed, match="event loop"):
+        memory.connection()
+    memory.close()
+
+
+async def refused(call: Callable[[], Any]) -> None:
+    with pytest.raises(SyncNotAllowed):
+        call()
 
 
 async def test_connecting_is_a_sync_call_too() -> None:
@@ -102,15 +193,6 @@ async def test_connecting_is_a_sync_call_too() -> None:
         pass
     assert postgres.opened == 0
     assert postgres.is_closed()
-
-
-def test_every_twin_exists() -> None:
-    queries: tuple[Any, ...] = (User.select(), User.update(name=""), User(name=""))
-    queries += (postgres, postgres.atomic())
-    for name, twin in TWINS.items():
-        owners = [each for each in queries if hasattr(each, name)]
-        assert owners or hasattr(User, name), name
-        assert any(hasattr(each, twin) for each in (*owners, User, postgres)), twin
 
 
 def test_the_refusal_is_an_assertion_error() -> None:
@@ -259,3 +341,90 @@ async def test_a_child_that_outlives_the_permission_has_none() -> None:
     over.set()
     with pytest.raises(SyncNotAllowed):
         await task
+
+
+async def test_a_permission_that_ends_in_another_task_takes_none_away() -> None:
+    """A generator may be closed by another task than the one that opened it."""
+    database, other = MemoryDatabase(), MemoryDatabase()
+
+    def generator() -> Any:
+        with database.allow_sync():
+            yield
+
+    async def start() -> Any:
+        running = generator()
+        next(running)
+        return running
+
+    running = await asyncio.create_task(start())
+    with other.allow_sync(), database.allow_sync():
+        running.close()
+        sync(database, "SELECT 1")
+        sync(other, "SELECT 1")
+    assert database.is_closed()
+    assert other.is_closed()
+
+
+async def test_a_connection_that_is_opened_anew_is_closed(
+    memory: MemoryDatabase,
+) -> None:
+    memory.set_allow_sync(True)
+    memory.connect()
+    with memory.allow_sync():
+        memory.close()
+        sync(memory, "SELECT 1")
+    assert memory.is_closed()
+
+
+async def test_a_transaction_that_is_left_open_is_rolled_back(
+    memory: MemoryDatabase,
+) -> None:
+    with memory.allow_sync():
+        sync(memory, "CREATE TABLE t (n)")
+    with (
+        pytest.raises(peewee.OperationalError, match="transaction is open"),
+        memory.allow_sync(),
+    ):
+        memory.session_start()
+        sync(memory, "INSERT INTO t VALUES (1)")
+    assert memory.is_closed()
+    assert not memory.in_transaction()
+    with memory.allow_sync():
+        assert sync(memory, "SELECT * FROM t") == []
+    with pytest.raises(Oops), memory.allow_sync():
+        memory.session_start()
+        raise Oops
+    assert memory.is_closed()
+
+
+async def test_the_permission_outlasts_a_new_name_of_the_database() -> None:
+    database = MemoryDatabase()
+    with database.allow_sync():
+        sync(database, "SELECT 1")
+        database.init(":memory:")
+        assert database.is_closed()
+        assert sync(database, "SELECT 1") == [(1,)]
+    assert database.is_closed()
+
+
+async def test_a_callback_is_not_left_to_the_sync_transaction_of_another_task(
+    memory: MemoryDatabase,
+) -> None:
+    called: list[str] = []
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def other() -> None:
+        with memory.allow_sync():
+            memory.connect()
+            with memory.manual_commit():
+                inside.set()
+                await go_on.wait()
+
+    task = asyncio.create_task(other())
+    await inside.wait()
+    async with memory.aio_atomic():
+        memory.after_commit(lambda: called.append("async"))
+        assert called == []
+    assert called == ["async"]
+    go_on.set()
+    await task
