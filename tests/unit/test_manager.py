@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -449,3 +451,37 @@ async def test_a_cancelled_call_leaves_the_pool_whole(
     await turns()
     assert task.cancelled()
     assert await objects.get(Author) == ada
+
+
+def test_fields_are_adapted_in_one_thread_at_a_time() -> None:
+    """Whatever database each of the threads renders a query for."""
+    waited: list[bool] = []
+
+    def dumps(value: Any) -> str:
+        if value == "outer":
+            inner = threading.Thread(target=render, args=("inner",))
+            inner.start()
+            inner.join(0.1)
+            waited.append(inner.is_alive())
+            threads.append(inner)
+        return json.dumps(value)
+
+    class Document(peewee.Model):
+        data: Any = peewee.JSONField(dumps=dumps)
+
+    def render(value: str) -> None:
+        dialect = vars(FakeDatabase(FakeServer()))["_dialect"]
+        _, params = dialect.compile(Document.insert(data=value))
+        rendered[value] = params[0].adapted
+
+    threads: list[threading.Thread] = []
+    rendered: dict[str, Any] = {}
+    before = vars(Document.data).copy()
+    database = MemoryDatabase()
+    sql, params = vars(database)["_dialect"].compile(Document.insert(data="outer"))
+    threads[0].join()
+    assert waited == [True]
+    assert (sql[-9:], params) == ("(json(?))", ('"outer"',))
+    assert rendered == {"inner": "inner"}
+    assert vars(Document.data) == before
+    database.init(None)

@@ -523,6 +523,7 @@ import asyncio, peewee_async
 database = {source}
 print(__debug__)
 async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60
     try:
         database.execute_sql("SELECT 1")
     except peewee_async.SyncNotAllowed as error:
