@@ -51,7 +51,7 @@ class Stream(Generic[R]):
         self._dialect = dialect
         self._query = query
         self._size = size
-        self._decode = decoder(query)
+        self._decode = decoder(dialect, query)
         self._block: Block | None = None
         self._cursor = ""
         self._endings = 0
