@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from importlib import import_module
@@ -22,12 +22,13 @@ from peewee_async.blocks import (
     SavepointContext,
     TransactionKeywords,
 )
-from peewee_async.core import prefetching
+from peewee_async.core import plans, prefetching
 from peewee_async.core.dialect import Dialect, TransactionOptions
 from peewee_async.core.execution import Work
 from peewee_async.core.lookups import require_query
 from peewee_async.core.plans import require_rows
 from peewee_async.core.streaming import Stream, require_portions
+from peewee_async.cursor import AioCursor
 from peewee_async.guard import refusal
 from peewee_async.io.errors import missing_driver
 from peewee_async.io.pool import Pool
@@ -39,6 +40,7 @@ from peewee_async.io.sessions import (
     is_sync_allowed,
 )
 from peewee_async.options import is_connection_string, password_in, split
+from peewee_async.tables import AioTables
 
 T = TypeVar("T")
 
@@ -49,7 +51,7 @@ BATCH_SIZE = 1000
 _fields = RLock()
 
 
-class AioDatabase(peewee.Database):
+class AioDatabase(AioTables, peewee.Database):
     """What all async databases have in common; the classes are in `databases`.
 
     Options of all of them, besides the driver's: `min_connections` and
@@ -173,6 +175,25 @@ class AioDatabase(peewee.Database):
     async def aio_execute(self, query: Any) -> Any:
         """Run a query; the value is what `query.execute()` gives in peewee."""
         return await self.run_plan(prefetching.execute, require_query(query))
+
+    async def aio_execute_sql(
+        self,
+        sql: str,
+        params: Any = None,
+        fetch_results: Callable[[Any, AioCursor], Awaitable[Any]] | None = None,
+    ) -> Any:
+        """Run SQL: a list of tuples if it gives rows, else the number of rows written.
+
+        sql: with the placeholders of the driver. A percent sign in it is written `%%`
+            on PostgreSQL and MySQL, with parameters or without, as in `execute_sql`.
+        params: the values for them, in order.
+        fetch_results: is awaited with the database and a cursor over the rows, and
+            gives the value instead. By then the connection is free again.
+        """
+        if fetch_results is None:
+            return await self.run_plan(plans.raw, sql, params)
+        cursor = await self.run_plan(plans.raw, sql, params, AioCursor)
+        return await fetch_results(self, cursor)
 
     def aio_atomic(self, **options: Unpack[TransactionKeywords]) -> BlockContext:
         """Make a transaction, or a savepoint inside one: `async with` or decorator.

@@ -79,7 +79,8 @@ def _advice(owner: Any, called: str) -> str:
             called, owner = name, _first_argument(frame)
     twin = _twin(owner, called)
     if twin is not None:
-        return f"Use `await ...{twin}(...)`, or the Manager, instead of `{called}`."
+        manager = ", or the Manager," if called in MANAGER else ""
+        return f"Use `await ...{twin}(...)`{manager} instead of `{called}`."
     if called in MANAGER:
         return f"Use `await manager.{MANAGER[called]}(...)` instead of `{called}`."
     return (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import peewee
 
-from peewee_async.core import operations, plans, prefetching
+from peewee_async.core import operations, plans, prefetching, schema
 from peewee_async.core.execution import Work
 from peewee_async.core.lookups import lookup
 from peewee_async.database import BATCH_SIZE, AioDatabase, aio_database
@@ -305,6 +305,48 @@ class AioModel(peewee.Model):
         return await self._aio_database().run_in_transaction(
             operations.delete, self, recursive, delete_nullable
         )
+
+    # The table
+
+    @classmethod
+    async def aio_create_table(cls, safe: bool = True, **options: Any) -> None:
+        """Create the table, its indexes and sequences, as `create_table` does.
+
+        safe: do nothing where the table is there already.
+        options: `temporary=True`, and options that peewee puts into the SQL.
+
+        Raises peewee.OperationalError or ProgrammingError, whichever the driver's is,
+        if the table exists and `safe` is false. MySQL commits an open transaction.
+        """
+        await cls._aio_database().run_plan(
+            schema.create_table, cls, {"safe": safe, **options}
+        )
+
+    @classmethod
+    async def aio_drop_table(
+        cls, safe: bool = True, drop_sequences: bool = True, **options: Any
+    ) -> None:
+        """Drop the table, as `drop_table` does.
+
+        safe: do nothing where there is no table.
+        drop_sequences: drop the sequences that its fields name as well (PostgreSQL).
+        options: `cascade=True` or `restrict=True`.
+        """
+        options |= {"safe": safe, "drop_sequences": drop_sequences}
+        await cls._aio_database().run_plan(schema.drop_table, cls, options)
+
+    @classmethod
+    async def aio_truncate_table(cls, **options: Any) -> None:
+        """Delete all rows, as `truncate_table` does.
+
+        options: `restart_identity=True` and `cascade=True` (PostgreSQL).
+        """
+        await cls._aio_database().run_plan(schema.truncate_table, cls, options)
+
+    @classmethod
+    async def aio_table_exists(cls) -> bool:
+        """Tell whether the table exists."""
+        return await cls._aio_database().run_plan(schema.table_exists, cls)
 
     @classmethod
     def _aio_database(cls) -> AioDatabase:

@@ -16,17 +16,26 @@ Decoder = Callable[[Reply], list[Any]]
 
 
 class ReplyCursor:
-    """The part of a PEP 249 cursor that peewee's wrappers read, over a reply."""
+    """The part of a PEP 249 cursor that peewee reads, over a reply."""
 
-    __slots__ = ("_rows", "description")
+    __slots__ = ("_rows", "description", "lastrowid", "rowcount")
 
     def __init__(self, reply: Reply) -> None:
         self._rows: Iterator[tuple[Any, ...]] = iter(reply.rows)
         self.description = [(name,) for name in reply.columns or ()]
+        self.rowcount = reply.rowcount
+        self.lastrowid = reply.lastrowid
 
     def fetchone(self) -> tuple[Any, ...] | None:
         """Give the next row, or None after the last one."""
         return next(self._rows, None)
+
+    def fetchall(self) -> list[tuple[Any, ...]]:
+        """Give the rows that are left."""
+        return list(self._rows)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self._rows
 
     def close(self) -> None:
         """Do nothing: the rows are here already."""

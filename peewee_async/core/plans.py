@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import peewee
@@ -36,10 +36,28 @@ def select(dialect: Dialect, query: Any, limit: int | None = None) -> Plan[list[
 
 
 def raw(
-    dialect: Dialect, sql: str, params: tuple[Any, ...] = ()
-) -> Plan[list[Any] | int]:
-    """Run SQL as it is: the rows as tuples, else the number of rows written."""
-    return Plan(Statement(sql, params), _rows_or_rowcount)
+    dialect: Dialect,
+    sql: str,
+    params: Any = None,
+    read: Callable[[Reply], Any] | None = None,
+) -> Plan[Any]:
+    """Run SQL as it is: the rows as tuples, else the number of rows written.
+
+    read: what makes the value from the reply instead.
+    """
+    return Plan(raw_statement(sql, params), read or _rows_or_rowcount)
+
+
+def raw_statement(sql: str, params: Any = None) -> Statement:
+    """Make a statement of what `Database.execute_sql` takes.
+
+    Without parameters a percent sign is what it is to the sync driver, for peewee
+    gives it an empty tuple then too: two stand for one where the database's
+    placeholder is `%s`.
+    """
+    if isinstance(params, Mapping | str | bytes):
+        raise TypeError(f"{params!r} is no list of parameters: give them in order.")
+    return Statement(sql, tuple(params or ()))
 
 
 def insert(dialect: Dialect, query: Any) -> Work[Any]:

@@ -30,6 +30,7 @@ class Socketless(FakeDatabase):
 
 
 postgres = Socketless(FakeServer())
+untyped: Any = postgres
 
 
 class User(AioModel):
@@ -74,6 +75,35 @@ async def test_names_the_async_call(call: Callable[[], Any], twin: str) -> None:
         call()
     assert f"`await ...{twin}(...)`" in str(caught.value)
     assert "allow_sync()" in str(caught.value)
+    assert postgres.opened == 0
+
+
+TABLE_CALLS: list[tuple[Callable[[], Any], str]] = [
+    (lambda: User.create_table(), "aio_create_table"),
+    (lambda: User.drop_table(), "aio_drop_table"),
+    (lambda: User.truncate_table(), "aio_truncate_table"),
+    (lambda: User.table_exists(), "aio_table_exists"),  # type: ignore[no-untyped-call]
+    (lambda: postgres.create_tables([User, Post]), "aio_create_tables"),
+    (lambda: postgres.drop_tables([User, Post]), "aio_drop_tables"),
+    (lambda: postgres.table_exists(User), "aio_table_exists"),
+    (lambda: postgres.get_tables(), "aio_get_tables"),
+    (lambda: postgres.get_views(), "aio_get_views"),
+    (lambda: postgres.get_indexes("user"), "aio_get_indexes"),
+    (lambda: postgres.get_columns("user"), "aio_get_columns"),
+    (lambda: postgres.get_primary_keys("user"), "aio_get_primary_keys"),
+    (lambda: postgres.get_foreign_keys("user"), "aio_get_foreign_keys"),
+    (lambda: postgres.sequence_exists("s"), "aio_sequence_exists"),
+    (lambda: untyped.execute_sql("SELECT 1"), "aio_execute_sql"),
+]
+
+
+@pytest.mark.parametrize(("call", "twin"), TABLE_CALLS)
+async def test_names_the_async_call_that_managers_have_not(
+    call: Callable[[], Any], twin: str
+) -> None:
+    with pytest.raises(SyncNotAllowed) as caught:
+        call()
+    assert f"Use `await ...{twin}(...)` instead of" in str(caught.value)
     assert postgres.opened == 0
 
 

@@ -143,3 +143,13 @@ def test_the_cursor_can_be_closed_and_read_on() -> None:
     cursor = ReplyCursor(Reply([(1,)], ("a",)))
     cursor.close()
     assert cursor.fetchone() == (1,)
+
+
+def test_the_cursor_gives_the_rows_in_any_way() -> None:
+    reply = Reply([(1,), (2,), (3,)], ("a",), 3, 7)
+    cursor = ReplyCursor(reply)
+    assert cursor.fetchone() == (1,)
+    assert cursor.fetchall() == [(2,), (3,)]
+    assert cursor.fetchall() == []
+    assert list(ReplyCursor(reply)) == [(1,), (2,), (3,)]
+    assert (cursor.rowcount, cursor.lastrowid) == (3, 7)

@@ -287,6 +287,23 @@ def test_raw_sql_that_gives_no_rows_gives_their_number() -> None:
     assert Script(plans.raw(MYSQL, "DELETE FROM log")).writes(4).result == 4
 
 
+def test_raw_sql_takes_parameters_in_order() -> None:
+    sql = "SELECT %s, %s"
+    given: list[Any] = [[1, "a"], (1, "a"), iter((1, "a"))]
+    for params in given:
+        Script(plans.raw(MYSQL, sql, params)).sends(sql, 1, "a")
+    for nothing in (None, ()):
+        Script(plans.raw(MYSQL, "SELECT 1", nothing)).sends("SELECT 1")
+    for wrong in ({"a": 1}, "ab", b"ab"):
+        with pytest.raises(TypeError, match="give them in order"):
+            plans.raw(MYSQL, sql, wrong)
+
+
+def test_raw_sql_can_be_read_in_another_way() -> None:
+    script = Script(plans.raw(MYSQL, "SELECT 1", None, lambda reply: reply.columns))
+    assert script.gets((1,), columns=("a",)).result == ("a",)
+
+
 def test_raw_sql_with_columns_but_no_row_gives_an_empty_list() -> None:
     script = Script(plans.raw(MYSQL, "SELECT 1 WHERE 0")).gets(columns=("1",))
     assert script.result == []
