@@ -56,10 +56,10 @@ def replay(database: Any, function: Callable[[Any], T]) -> Steps[T]:
             value = function(_stand_in(database, hearing))
         except (Exception, _Stop):
             # Once it was stopped, an error of its own is but a consequence.
-            if hearing.asked is None:
+            if not hearing.stopped:
                 raise
+        hearing.require_repetition()
         if hearing.asked is None:
-            hearing.require_end()
             return value
         try:
             heard.append((hearing.asked, (yield hearing.asked)))
@@ -75,43 +75,40 @@ class _Hearing:
     """What the database of a function tells it: all that is known, and then a stop.
 
     asked: the statement that there is no answer to yet.
+    stopped: whether the function was told to stop, which it may not have heeded.
     """
 
-    __slots__ = ("_ahead", "asked")
+    __slots__ = ("_ahead", "asked", "stopped")
 
     def __init__(self, heard: list[tuple[Statement, Reply | Exception]]) -> None:
         self._ahead = heard[::-1]
         self.asked: Statement | None = None
+        self.stopped = False
 
     def execute_sql(self, sql: str, params: Any = None, **options: Any) -> ReplyCursor:
         """Stand in for a database's method of this name.
 
         options: how the sync driver is to fetch.
         """
-        if self.asked is not None:
-            raise _Stop
         statement = raw_statement(sql, params)
-        if not self._ahead:
+        if not self.stopped and self._ahead and self._ahead[-1][0] == statement:
+            _, answer = self._ahead.pop()
+            if isinstance(answer, Exception):
+                raise answer
+            return ReplyCursor(answer)
+        if not self.stopped and not self._ahead:
             self.asked = statement
-            raise _Stop
-        expected, answer = self._ahead.pop()
-        if statement != expected:
-            raise _unrepeatable(expected)
-        if isinstance(answer, Exception):
-            raise answer
-        return ReplyCursor(answer)
+        self.stopped = True
+        raise _Stop
 
-    def require_end(self) -> None:
+    def require_repetition(self) -> None:
         """Raise RuntimeError if something was sent that is not asked for any more."""
         if self._ahead:
-            raise _unrepeatable(self._ahead[-1][0])
-
-
-def _unrepeatable(statement: Statement) -> RuntimeError:
-    return RuntimeError(
-        f"{statement.sql!r} was sent, and then not asked for again: what a schema "
-        "manager sends must follow from the model, the options and the replies alone."
-    )
+            raise RuntimeError(
+                f"{self._ahead[-1][0].sql!r} was sent, and then not asked for again: "
+                "what a schema manager sends must follow from the model, the options "
+                "and the replies alone."
+            )
 
 
 def _stand_in(database: Any, hearing: _Hearing) -> Any:

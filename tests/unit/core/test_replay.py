@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import peewee
@@ -99,6 +100,22 @@ def test_a_statement_that_is_under_way_cannot_be_overlooked() -> None:
     assert script(confused).sends(FIRST).writes().result is None
 
 
+def test_a_stop_is_no_error() -> None:
+    handled = []
+
+    def careful(database: Any) -> None:
+        try:
+            database.execute_sql(FIRST)
+        except Exception as error:
+            handled.append(error)
+
+    assert script(careful).sends(FIRST).writes().result is None
+    assert handled == []
+    error = peewee.ProgrammingError("no")
+    assert script(careful).sends(FIRST).breaks(error).result is None
+    assert handled == [error]
+
+
 def test_an_interrupt_is_no_stop() -> None:
     def interrupted(database: Any) -> None:
         try:
@@ -135,6 +152,21 @@ def test_what_does_not_repeat_itself_is_refused(changed: Any) -> None:
     turns = iter(range(3))
     played = script(lambda database: changed(database, next(turns)))
     with pytest.raises(RuntimeError, match=r"SELECT .* not asked for again"):
+        assert played.writes().result
+
+
+def test_what_does_not_repeat_itself_cannot_go_on() -> None:
+    turns = iter([0, 8, 9, 1, 0])
+
+    def deaf(database: Any) -> str:
+        for _ in range(3):
+            with suppress(BaseException):
+                database.execute_sql(f"SELECT {next(turns)}")
+                return "done"
+        return "stopped"
+
+    played = script(deaf).sends("SELECT 0")
+    with pytest.raises(RuntimeError, match=r"SELECT 0.* not asked for again"):
         assert played.writes().result
 
 

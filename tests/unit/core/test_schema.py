@@ -12,7 +12,7 @@ import pytest
 from playhouse.sqlite_ext import FTS5Model, SearchField
 
 from peewee_async.core import schema
-from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.boundary import Reply
 from peewee_async.core.decoding import ReplyCursor
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution, Work
@@ -356,22 +356,26 @@ def test_questions_of_several_statements(method: str) -> None:
 # A few in full
 
 
+class Counter(peewee.Model):
+    number: Any = peewee.IntegerField(primary_key=True, sequence="counter_number")
+    line: Any = peewee.IntegerField(sequence="counter_line", index=True)
+
+
 def test_a_table_in_postgres() -> None:
-    script = Script(schema.create_table(POSTGRES, Ticket))
-    exists = script.waiting
-    assert isinstance(exists, Statement)
-    assert "relkind='S'" in exists.sql
-    assert exists.params[0] == "ticket_number"
+    script = Script(schema.create_table(POSTGRES, Counter))
+    assert script.waiting is not None
+    assert "relkind='S'" in script.waiting.sql
+    assert script.waiting.params[0] == "counter_number"
     script.gets((0,), columns=("count",))
-    script.sends('CREATE SEQUENCE "office"."ticket_number"').writes()
+    script.sends('CREATE SEQUENCE "counter_number"').writes()
     script.gets((1,), columns=("count",))
     script.sends(
-        'CREATE TABLE IF NOT EXISTS "office"."ticket" ("number" INTEGER NOT NULL '
-        "PRIMARY KEY DEFAULT NEXTVAL('office.ticket_number'), "
-        "\"line\" INTEGER NOT NULL DEFAULT NEXTVAL('office.ticket_line'))"
+        'CREATE TABLE IF NOT EXISTS "counter" ("number" INTEGER NOT NULL PRIMARY KEY '
+        "DEFAULT NEXTVAL('counter_number'), \"line\" INTEGER NOT NULL "
+        "DEFAULT NEXTVAL('counter_line'))"
     ).writes()
     script.sends(
-        'CREATE INDEX IF NOT EXISTS "ticket_line" ON "office"."ticket" ("line")'
+        'CREATE INDEX IF NOT EXISTS "counter_line" ON "counter" ("line")'
     ).writes()
     assert script.result is None
 
