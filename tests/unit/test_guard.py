@@ -160,8 +160,10 @@ async def test_names_the_method_of_the_manager(
 async def test_names_no_async_call_that_does_not_exist() -> None:
     with pytest.raises(SyncNotAllowed, match="Use a method of the Manager, or one th"):
         Plain.create_table()
-    with pytest.raises(SyncNotAllowed, match=r"`get_indexes` can .*asyncio.to_thread"):
-        postgres.get_indexes("user")
+    with pytest.raises(
+        SyncNotAllowed, match=r"`set_time_zone` can .*asyncio.to_thread"
+    ):
+        postgres.set_time_zone("UTC")
 
 
 async def test_names_an_async_call_that_comes_with_a_class_of_the_users() -> None:
