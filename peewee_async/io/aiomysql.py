@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any
 
-from pymysql.err import MySQLError
+from pymysql.err import InternalError, MySQLError, OperationalError
 
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiomysql_cursors import Cursors
@@ -43,14 +43,14 @@ class Connection:
     def status(self) -> Status:
         if self.closed:
             return Status.IDLE
-        if self.driver.get_transaction_status():
+        # Without autocommit the next statement is in a transaction that nobody ends.
+        if self.driver.get_transaction_status() or not self.driver.get_autocommit():
             return Status.OPEN
         return Status.BUSY if self._cursors.unread else Status.IDLE
 
     async def execute(self, statement: Statement) -> Reply:
         with driver_errors:
-            text: str = statement.sql % tuple(map(self.driver.escape, statement.params))
-            sql = text.encode(self.driver.encoding, "surrogateescape")
+            sql = self.driver.render(statement.sql, statement.params)
             return await self._checked(self._execute(sql, statement))
 
     async def fetch(self, fetch: Fetch) -> Reply:
@@ -73,9 +73,10 @@ class Connection:
     async def _checked(self, work: Coroutine[Any, Any, Reply]) -> Reply:
         try:
             return await work
-        except MySQLError:
-            if self.status is Status.OPEN:
-                # An error does not tell whether it ended the transaction.
+        except MySQLError as error:
+            may_be_end = isinstance(error, OperationalError | InternalError)
+            if may_be_end or self.status is Status.OPEN:
+                # An error does not tell if it ended the transaction or connection.
                 with suppress(Exception):
                     await self.driver.ping(reconnect=False)
             raise

@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import aiomysql
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, CR
+from pymysql.err import MySQLError, OperationalError, ProgrammingError
+
+_LARGE = 2**20  # bytes: the smallest max_allowed_packet that servers come with
+_SEQUENCES = (list, tuple, set, frozenset)
 
 
 class Driver(aiomysql.Connection):  # type: ignore[misc]
     """A connection that commits by itself and takes one statement at a time.
 
     aiomysql sends a password as Latin-1, puts `sql_mode` into SQL as it is, and with
-    some versions of PyMySQL cannot write binary values.
+    some versions of PyMySQL cannot write binary values nor lists. It does not say why
+    a server hangs up on a statement that is too long for it.
     """
 
     _reader: Any = None
@@ -37,7 +42,37 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
     def escape(self, obj: Any) -> str:
         if isinstance(obj, bytes | bytearray | memoryview):
             return f"_binary X'{bytes(obj).hex()}'"
+        if type(obj) in _SEQUENCES:
+            return "(" + ",".join(map(self.escape, obj)) + ")"
         return str(super().escape(obj))
+
+    def render(self, sql: str, params: tuple[Any, ...]) -> bytes:
+        """Put the parameters into a statement, as PyMySQL does, and encode it.
+
+        Text that the charset of the connection does not have is refused.
+        """
+        values = tuple(map(self.escape, params))
+        try:
+            text = sql % values
+        except TypeError as error:
+            raise ProgrammingError(*error.args) from error
+        return text.encode(self.encoding)
+
+    async def query(self, sql: bytes, unbuffered: bool = False) -> Any:
+        try:
+            return await super().query(sql, unbuffered)
+        except MySQLError as error:
+            if self._writer is not None or len(sql) < _LARGE:
+                raise
+            # A server that finds a statement too long hangs up in the middle of it.
+            raise OperationalError(
+                CR.CR_SERVER_GONE_ERROR,
+                f"MySQL server has gone away during a statement of {len(sql)} bytes, "
+                "perhaps more than its max_allowed_packet",
+            ) from error
+
+    def close(self) -> None:
+        self.abort()  # what is left to be sent would keep the socket open
 
     def abort(self) -> None:
         writer, self._writer, self._reader = self._writer, None, None

@@ -42,18 +42,19 @@ class Connection:
     async def execute(self, statement: Statement) -> Reply:
         # Sending and fetching in one function is one hop to the thread, not two.
         with driver_errors:
+            self._require_open()
             reply: Reply = await self.driver._execute(self._run, statement)
             return reply
 
     async def fetch(self, fetch: Fetch) -> Reply:
         with driver_errors:
+            self._require_open()
             reply: Reply = await self.driver._execute(self._cursors.fetch, fetch)
             return reply
 
     def _run(self, statement: Statement) -> Reply:
         sql, params, limit, name = statement
-        if self.closed:
-            raise sqlite3.InterfaceError("The connection was given up.")
+        self._require_open()
         self._cursors.set_aside()
         cursor = self._raw.execute(sql, params)
         if name is not None and limit is not None:
@@ -66,6 +67,10 @@ class Connection:
             return Reply(rows, names, cursor.rowcount, cursor.lastrowid)
         finally:
             cursor.close()
+
+    def _require_open(self) -> None:
+        if self.closed:
+            raise sqlite3.InterfaceError("The connection was given up.")
 
     def abort(self) -> None:
         if self.closed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 import peewee
 
@@ -16,7 +17,16 @@ _PEP_249: dict[str, type[peewee.PeeweeException]] = {
     "NotSupportedError": peewee.NotSupportedError,
     "OperationalError": peewee.OperationalError,
     "ProgrammingError": peewee.ProgrammingError,
+    # What sqlite3 of Python 3.11 makes of several statements in one.
+    "Warning": peewee.ProgrammingError,
 }
+
+# What servers say of a statement with too many parameters, or too many bytes.
+_TOO_LARGE = ("too many SQL variables", "max_allowed_packet")
+_SMALLER = (
+    "send fewer values at a time, for example by peewee.chunked(rows, 1000), or "
+    "batch_size=1000 of aio_bulk_create"
+)
 
 
 def translate(error: Exception) -> Exception:
@@ -29,12 +39,19 @@ def translate(error: Exception) -> Exception:
     if isinstance(error, peewee.PeeweeException):
         return error
     for kind in type(error).__mro__:
-        if kind.__name__ in _PEP_249:
-            return _PEP_249[kind.__name__](error, *error.args)
+        if kind.__name__ in _PEP_249 and kind.__module__ != "builtins":
+            return _PEP_249[kind.__name__](error, *_with_advice(error.args))
     if isinstance(error, OSError | EOFError):
         text = f"The connection to the database broke: {error!r}"
         return peewee.OperationalError(error, text)
     return error
+
+
+def _with_advice(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    text = str(args[-1]) if args else ""
+    if any(words in text for words in _TOO_LARGE):
+        return (*args[:-1], f"{text}: {_SMALLER}")
+    return args
 
 
 class DriverErrors:

@@ -162,6 +162,8 @@ def frozen(node: Any) -> Any:
         return [(frozen(key), frozen(value)) for key, value in node.items()]
     if isinstance(node, list | tuple):
         return type(node), [frozen(item) for item in node]
+    if isinstance(node, set | frozenset):
+        return type(node), frozenset(frozen(item) for item in node)
     return node if isinstance(node, str | int | None) else id(node)
 
 

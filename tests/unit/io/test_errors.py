@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import peewee
 import pytest
@@ -41,6 +42,38 @@ def test_a_special_error_of_a_driver_becomes_what_it_is_a_kind_of() -> None:
     translated = translate(error)
     assert type(translated) is peewee.IntegrityError
     assert getattr(translated, "orig", None) is error
+
+
+def test_a_warning_of_a_driver_is_a_programming_error() -> None:
+    error = type("Warning", (Exception,), {})("one statement at a time")
+    assert type(translate(error)) is peewee.ProgrammingError
+
+
+@pytest.mark.parametrize("error", [UserWarning("mind"), Warning("mind")])
+def test_a_warning_of_python_comes_back_as_it_is(error: Exception) -> None:
+    assert translate(error) is error
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("too many SQL variables",),
+        (1153, "Got a packet bigger than 'max_allowed_packet' bytes"),
+    ],
+)
+def test_a_statement_that_is_too_large_comes_with_advice(args: Any) -> None:
+    error: Exception = type("OperationalError", (Exception,), {})(*args)
+    translated = translate(error)
+    assert translated.args[:-1] == args[:-1]
+    assert translated.args[-1].startswith(f"{args[-1]}: send fewer values at a time")
+    assert "peewee.chunked" in str(translated)
+    assert "batch_size" in str(translated)
+    assert getattr(translated, "orig", None) is error
+
+
+def test_an_error_without_a_word_comes_without_advice() -> None:
+    error: Exception = type("OperationalError", (Exception,), {})()
+    assert translate(error).args == ()
 
 
 @pytest.mark.parametrize(
