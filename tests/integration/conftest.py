@@ -17,6 +17,7 @@ from peewee_async import AioDatabase, AioModel, Manager
 from tests.integration import models
 from tests.integration.backends import NAMES, Backend, Backends, Record, required
 from tests.integration.checks import statistics
+from tests.integration.edges import Twins
 from tests.servers import Unavailable
 
 MakeDatabase = Callable[..., AioDatabase]
@@ -155,3 +156,9 @@ def objects(database: AioDatabase, tables: CreateTables) -> Manager:
     """A Manager of `database`, with the core tables created."""
     tables(*models.CORE)
     return Manager(database)
+
+
+@pytest.fixture
+def twins(sync: Any, database: AioDatabase) -> Twins:
+    """The database of peewee itself, and one of the package, side by side."""
+    return Twins(sync, database)

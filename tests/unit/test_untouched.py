@@ -172,7 +172,7 @@ def manager_calls(objects: Manager, query: Any) -> Iterator[Call]:
         objects.prefetch,
         objects.database.aio_execute,
     ):
-        yield lambda call=call: call(query)
+        yield partial(call, query)
     yield lambda: objects.get(query, Author.id == 1, age=36)
     yield lambda: objects.count(query, clear_limit=True)
     yield lambda: objects.scalar(query, as_tuple=True)
@@ -266,7 +266,7 @@ async def test_a_query_that_writes(
     query = WRITES[shape]()
     before = frozen(query)
     for call in (Manager(memory).execute, memory.aio_execute):
-        await end(memory, lambda call=call: call(query))
+        await end(memory, partial(call, query))
         assert frozen(query) == before
     await end(memory, query.aio_execute)
     assert frozen(query) == before
