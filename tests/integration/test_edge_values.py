@@ -148,8 +148,14 @@ COLUMNS: dict[str, dict[str, Any]] = {
 }
 
 
-async def test_a_value_of_a_column(twins: Twins, tables: CreateTables) -> None:
+async def test_a_value_of_a_column(
+    twins: Twins, backend: Backend, tables: CreateTables
+) -> None:
     tables(Everything)
+    if backend.name == "mysql":
+        # Up to 4.4 peewee has the server cut values to fit, which the package does not.
+        ((mode,),) = await twins.rows("SELECT @@sql_mode")
+        twins.sync.execute_sql("SET sql_mode = %s", (mode,))
     for name, given in COLUMNS.items():
         await twins.agree_in_turn(
             [
