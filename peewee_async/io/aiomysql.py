@@ -36,8 +36,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        reader = self.driver._reader
-        return reader is None or reader.at_eof() or reader.exception() is not None
+        return self.driver.gone
 
     @property
     def status(self) -> Status:

@@ -39,6 +39,11 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
 
+    @property
+    def gone(self) -> bool:
+        reader = self._reader
+        return reader is None or reader.at_eof() or reader.exception() is not None
+
     def escape(self, obj: Any) -> str:
         if isinstance(obj, bytes | bytearray | memoryview):
             return f"_binary X'{bytes(obj).hex()}'"

@@ -68,7 +68,7 @@ async def finish(call: Call) -> None:
 
 
 async def good(memory: MemoryDatabase, call: Call) -> None:
-    with suppress(TypeError, peewee.DoesNotExist, peewee.PeeweeException):
+    with suppress(TypeError, ValueError, peewee.PeeweeException):
         await finish(call)
 
 
@@ -170,6 +170,7 @@ def manager_calls(objects: Manager, query: Any) -> Iterator[Call]:
         objects.count,
         objects.scalar,
         objects.prefetch,
+        objects.iterator,
         objects.database.aio_execute,
     ):
         yield partial(call, query)
