@@ -1,5 +1,6 @@
 """Asynchronous interface to the peewee ORM."""
 
+from peewee_async import many_to_many  # noqa: F401 - it mends peewee's fields
 from peewee_async.database import AioDatabase
 from peewee_async.databases import (
     MySQLDatabase,

@@ -10,7 +10,13 @@ from typing import Any
 from peewee_async.core.sources import unwrap
 
 # The async twin of what a program may have called, where it is not just `aio_` more.
+# The name of its class goes before it where it means something else there.
 TWINS = {
+    "ModelBase.__contains__": "aio_get_or_none",
+    "ModelBase.__delitem__": "aio_delete_by_id",
+    "ModelBase.__getitem__": "aio_get_by_id",
+    "ModelBase.__len__": "aio_count",
+    "ModelBase.__setitem__": "aio_set_by_id",
     "__enter__": "aio_atomic",
     "__getitem__": "aio_execute",
     "__iter__": "aio_execute",
@@ -67,6 +73,7 @@ def refusal(database: Any, called: str) -> SyncNotAllowed:
 
 
 def _advice(owner: Any, called: str) -> str:
+    qualified = called
     for frame in _peewee_frames():
         name, variables = frame.f_code.co_name, frame.f_locals
         if name == "get_rel_instance":
@@ -74,10 +81,14 @@ def _advice(owner: Any, called: str) -> str:
         if name == "inner":
             # Decorators of peewee's call what they decorate `method`; those that
             # users put on their own functions do not.
-            name = getattr(variables.get("method"), "__name__", "")
+            method = variables.get("method")
+            name = getattr(method, "__name__", "")
+            qualified = getattr(method, "__qualname__", "")
+        else:
+            qualified = frame.f_code.co_qualname
         if name:
             called, owner = name, _first_argument(frame)
-    twin = _twin(owner, called)
+    twin = _twin(owner, called, qualified)
     if twin is not None:
         manager = ", or the Manager," if called in MANAGER else ""
         return f"Use `await ...{twin}(...)`{manager} instead of `{called}`."
@@ -94,9 +105,9 @@ def _first_argument(frame: FrameType) -> Any:
     return frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
 
 
-def _twin(owner: Any, called: str) -> str | None:
+def _twin(owner: Any, called: str, qualified: str) -> str | None:
     """Give the name of an async method that the object or class really has."""
-    twin = TWINS.get(called, f"aio_{called}")
+    twin = TWINS.get(qualified) or TWINS.get(called, f"aio_{called}")
     if called == "__enter__":
         twin = CONTEXTS.get(type(owner).__name__, twin)
         owner = getattr(owner, "db", owner)
@@ -107,12 +118,12 @@ def _twin(owner: Any, called: str) -> str | None:
 
 def _advice_on_relation(variables: dict[str, object]) -> str:
     accessor, instance = variables["self"], variables["instance"]
-    name = getattr(accessor, "name", "?")
+    field = f"{type(instance).__name__}.{getattr(accessor, 'name', '?')}"
     related = getattr(accessor, "rel_model", None)
-    return (
-        f"{type(instance).__name__}.{name} is not loaded: join it, prefetch it, or use "
-        f"`await manager.get({getattr(related, '__name__', 'Model')}, ...)`."
-    )
+    call = f"manager.get({getattr(related, '__name__', 'Model')}, ...)"
+    if hasattr(instance, "aio_fetch"):
+        call = f"instance.aio_fetch({field})"
+    return f"{field} is not loaded: join it, prefetch it, or use `await {call}`."
 
 
 def _peewee_frames() -> Iterator[FrameType]:

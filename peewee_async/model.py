@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import peewee
 
-from peewee_async.core import operations, plans, prefetching, schema
+from peewee_async.core import (
+    bulk,
+    operations,
+    plans,
+    prefetching,
+    relations,
+    schema,
+)
 from peewee_async.core.execution import Work
 from peewee_async.core.lookups import lookup
 from peewee_async.database import BATCH_SIZE, AioDatabase, aio_database
@@ -64,6 +71,12 @@ class AioQuery(Generic[R]):
     ) -> T:
         return await self._aio_on(database).run_plan(plan, self, *args, **options)
 
+    async def _aio_transact(
+        self, database: Any, plan: Callable[..., Work[T]], *args: Any
+    ) -> T:
+        where = _database_of(self._database if database is None else database)
+        return await where.run_in_transaction(plan, self, *args)
+
 
 class AioRowsQuery(AioQuery[R], Generic[R]):
     """Any query that gives rows of a model."""
@@ -72,6 +85,20 @@ class AioRowsQuery(AioQuery[R], Generic[R]):
         """Get the first row; raises the model's DoesNotExist if there is none."""
         row: R = await self._aio(database, prefetching.get)
         return row
+
+    async def aio_get_or_none(self, database: Any = None) -> R | None:
+        """Get the first row, or None if there is none."""
+        try:
+            return await self.aio_get(database)
+        except peewee.DoesNotExist:
+            return None
+
+    async def aio_peek(self, n: int = 1, database: Any = None) -> Any:
+        """Get the first row, or the list of the first n; None if there is none.
+
+        Unlike `aio_first`, without a LIMIT in the SQL.
+        """
+        return await self._aio(database, prefetching.peek, n)
 
     async def aio_first(self, n: int = 1, database: Any = None) -> Any:
         """Get the first row, or the list of the first n; None if there is none."""
@@ -86,6 +113,10 @@ class AioRowsQuery(AioQuery[R], Generic[R]):
     ) -> Any:
         """Get the first column of the first row, or that whole row; None without."""
         return await self._aio(database, plans.scalar, as_tuple, as_dict)
+
+    async def aio_scalars(self, database: Any = None) -> list[Any]:
+        """Get the first column of all rows."""
+        return await self._aio(database, plans.scalars)
 
     async def aio_exists(self, database: Any = None) -> bool:
         """Tell whether there is any row."""
@@ -347,6 +378,78 @@ class AioModel(peewee.Model):
     async def aio_table_exists(cls) -> bool:
         """Tell whether the table exists."""
         return await cls._aio_database().run_plan(schema.table_exists, cls)
+
+    # One row by its key, many objects at once, and the object behind a foreign key.
+
+    @classmethod
+    async def aio_get_by_id(cls, pk: Any) -> Self:
+        """Get the object that has a primary key.
+
+        Raises the model's DoesNotExist if there is no such object.
+        """
+        return await cls.aio_get(operations.by_key(cls, pk))
+
+    @classmethod
+    async def aio_set_by_id(cls, key: Any, value: Any) -> Any:
+        """Update the row of a primary key, or insert a row if the key is None.
+
+        value: a dict of the new values, by field or by name.
+
+        The number of rows updated, or the key of the new row.
+        """
+        database = cls._aio_database()
+        return await database.run_plan(operations.set_by_id, cls, key, value)
+
+    @classmethod
+    async def aio_delete_by_id(cls, pk: Any) -> int:
+        """Delete the row of a primary key; the number of rows deleted, 1 or 0."""
+        return await cls._aio_database().run_plan(operations.delete_by_id, cls, pk)
+
+    @classmethod
+    async def aio_bulk_create(
+        cls, model_list: Iterable[Self], batch_size: int | None = None
+    ) -> None:
+        """Insert objects by one statement, or by one for each batch.
+
+        They get the keys that the database makes if it has RETURNING, as in
+        `bulk_create`. Unless it is in a transaction, what comes before a batch that
+        fails stays in the database.
+        """
+        database = cls._aio_database()
+        await database.run_plan(bulk.create, cls, model_list, batch_size)
+
+    @classmethod
+    async def aio_bulk_update(
+        cls,
+        model_list: Iterable[Self],
+        fields: Iterable[Any],
+        batch_size: int | None = None,
+    ) -> int:
+        """Write some fields of objects by one statement, or by one for each batch.
+
+        fields: fields, or names of fields or columns.
+
+        The number of rows written. Unless it is in a transaction, what comes before a
+        batch that fails stays in the database.
+        """
+        database = cls._aio_database()
+        return await database.run_plan(bulk.update, cls, model_list, fields, batch_size)
+
+    async def aio_fetch(self, field: Any) -> Any:
+        """Get the object that a foreign key leads to; None if the key is NULL.
+
+        field: the foreign key, or its name.
+
+        It is asked for once, and is then in the attribute, as if that had loaded it.
+        Raises the related model's DoesNotExist if there is none, or if a key that
+        must not be NULL is not set.
+        """
+        key = relations.foreign_key(type(self), field)
+        if relations.is_loaded(self, key):
+            return self.__rel__.get(key.name)
+        related = key.rel_model._meta.database
+        database = self._aio_database() if related is None else _database_of(related)
+        return await database.run_plan(relations.fetch, self, key)
 
     @classmethod
     def _aio_database(cls) -> AioDatabase:

@@ -98,7 +98,7 @@ def update(
     meta = instance._meta
     if isinstance(only, str):
         raise TypeError(f"only={only!r} is one name: give a list of them, [{only!r}].")
-    names = None if only is None else {_field(meta, item).name for item in only}
+    names = None if only is None else {field_of(meta, item).name for item in only}
     if _has_no_key(instance):
         raise ValueError(
             f"This {type(instance).__name__} has no primary key, so there is no row "
@@ -118,7 +118,8 @@ def update(
     return rows
 
 
-def _field(meta: Any, item: Any) -> Any:
+def field_of(meta: Any, item: Any) -> Any:
+    """Find a field of a model: by itself, its name or its column; else ValueError."""
     name = item.name if isinstance(item, peewee.Field) else item
     field = meta.combined.get(name) if isinstance(name, str) else None
     if field is None or (isinstance(item, peewee.Field) and field is not item):
@@ -161,6 +162,31 @@ def _delete_tree(
             query = key.model.delete().where(condition)
         yield from plans.execute(dialect, query)
     return (yield from own)
+
+
+def by_key(model: Any, key: Any) -> Any:
+    """Make the condition that a row has this primary key.
+
+    Raises ValueError for a model that has none.
+    """
+    if model._meta.primary_key is False:
+        raise ValueError(f"{model.__name__} has no primary key to find a row by.")
+    return model._meta.primary_key == key
+
+
+def set_by_id(dialect: Dialect, model: Any, key: Any, value: Any) -> Work[Any]:
+    """Update the row of a key, or insert one if the key is None: `Model.set_by_id`.
+
+    The number of rows updated, or the new key.
+    """
+    if key is None:
+        return plans.execute(dialect, model.insert(value))
+    return plans.execute(dialect, model.update(value).where(by_key(model, key)))
+
+
+def delete_by_id(dialect: Dialect, model: Any, key: Any) -> Work[int]:
+    """Delete the row of a key: `Model.delete_by_id`; the number of rows."""
+    return plans.execute(dialect, model.delete().where(by_key(model, key)))
 
 
 def get_or_create(

@@ -108,16 +108,25 @@ def require_rows(query: Any) -> None:
 def first(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
     """Run a query for its first row, or the list of its first n; None without any."""
     require_rows(query)
-    query = _limited(query, n)
+    return peek(dialect, _limited(query, n), n)
+
+
+def peek(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
+    """Do the same with no LIMIT in the SQL; no more than n rows are fetched."""
+    require_rows(query)
     decode = decoder(dialect, query)
+    limit = n if n > 0 else None
+    return Plan(
+        _statement(dialect, query, limit), lambda reply: first_of(decode(reply), n)
+    )
 
-    def read(reply: Reply) -> Any:
-        rows = decode(reply)
-        if not rows:
-            return None
-        return rows[0] if n == 1 else rows
 
-    return Plan(_statement(dialect, query, n), read)
+def first_of(rows: list[Any], n: int) -> Any:
+    """Give the first of some rows, or the list of the first n; None without any."""
+    head = rows[:n]
+    if not head:
+        return None
+    return head[0] if n == 1 else head
 
 
 def scalar(
@@ -128,6 +137,18 @@ def scalar(
         return first(dialect, query.dicts())
     row = first(dialect, query.tuples())
     return row if as_tuple else Plan(row.statement, _FirstColumn(row))
+
+
+def scalars(dialect: Dialect, query: Any) -> Plan[list[Any]]:
+    """Run a query for the first column of all its rows."""
+    require_rows(query)
+    query = query.tuples()
+    decode = decoder(dialect, query)
+
+    def read(reply: Reply) -> list[Any]:
+        return [row[0] for row in decode(reply)]
+
+    return Plan(_statement(dialect, query), read)
 
 
 def count(dialect: Dialect, query: Any, clear_limit: bool = False) -> Plan[int]:

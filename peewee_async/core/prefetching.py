@@ -79,6 +79,18 @@ def first(dialect: Dialect, query: Any, n: int = 1) -> Work[Any]:
     return _loaded(dialect, query.limit(n), work) if has_tree(query) else work
 
 
+def peek(dialect: Dialect, query: Any, n: int = 1) -> Work[Any]:
+    """Give the first n rows of a query, and load what `with_related` asked for."""
+    if not has_tree(query):
+        return plans.peek(dialect, query, n)
+    return _first_of(execute(dialect, query), n)
+
+
+def _first_of(work: Work[list[Any]], n: int) -> Steps[Any]:
+    rows = yield from work
+    return plans.first_of(rows, n)
+
+
 def has_tree(query: Any) -> bool:
     """Tell whether `with_related` asked for anything, and the rows can hold it."""
     tree = getattr(query, "_load_tree", None)

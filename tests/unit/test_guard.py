@@ -48,6 +48,41 @@ class Post(AioModel):
         database = postgres
 
 
+class Tag(AioModel):
+    users: Any = peewee.ManyToManyField(User, backref="tags")
+
+    class Meta:
+        database = postgres
+
+
+class PlainPost(peewee.Model):
+    author: Any = peewee.ForeignKeyField(User, backref="+")
+
+    class Meta:
+        database = postgres
+
+
+def users() -> Any:
+    return Tag(id=1).users
+
+
+def set_users() -> None:
+    tag: Any = Tag(id=1)
+    tag.users = [1]
+
+
+def set_item() -> None:
+    model: Any = User
+    model[1] = {"name": "ada"}
+
+
+def delete_item() -> None:
+    model: Any = User
+    del model[1]
+
+
+ANY_USER: Any = User
+
 CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: User.get(User.id == 1), "aio_get"),
     (lambda: User.get_or_none(User.id == 1), "aio_get_or_none"),
@@ -55,6 +90,26 @@ CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: User.get_or_create(name="ada"), "aio_get_or_create"),  # type: ignore[no-untyped-call]
     (lambda: User(name="ada").save(), "aio_save"),
     (lambda: User(id=1).delete_instance(), "aio_delete_instance"),
+    (lambda: User.get_by_id(1), "aio_get_by_id"),
+    (lambda: ANY_USER.set_by_id(1, {"name": "ada"}), "aio_set_by_id"),
+    (lambda: ANY_USER.delete_by_id(1), "aio_delete_by_id"),
+    (lambda: ANY_USER.bulk_create([User(name="ada")]), "aio_bulk_create"),
+    (lambda: ANY_USER.bulk_update([User(id=1)], ["name"]), "aio_bulk_update"),
+    (lambda: ANY_USER[1], "aio_get_by_id"),
+    (set_item, "aio_set_by_id"),
+    (delete_item, "aio_delete_by_id"),
+    (lambda: 1 in ANY_USER, "aio_get_or_none"),
+    (lambda: len(ANY_USER), "aio_count"),
+    (lambda: list(ANY_USER), "aio_execute"),
+    (lambda: User.select().get_or_none(), "aio_get_or_none"),
+    (lambda: User.select().peek(), "aio_peek"),
+    (lambda: list(User.select().scalars()), "aio_scalars"),
+    (lambda: users().add(1), "aio_add"),
+    (lambda: users().add([1], clear_existing=True), "aio_add"),
+    (lambda: users().remove(User.select()), "aio_remove"),
+    (lambda: users().clear(), "aio_clear"),
+    (set_users, "aio_set"),
+    (lambda: list(users()), "aio_execute"),
     (lambda: User.select().count(), "aio_count"),
     (lambda: User.select().exists(), "aio_exists"),
     (lambda: User.select().first(), "aio_first"),
@@ -113,7 +168,16 @@ async def test_names_the_field_of_a_lazy_foreign_key() -> None:
         post.author  # noqa: B018
     text = str(caught.value)
     assert "Post.author is not loaded" in text
-    assert "`await manager.get(User, ...)`" in text
+    assert "`await instance.aio_fetch(Post.author)`" in text
+
+
+async def test_advises_the_manager_for_a_foreign_key_of_a_plain_model() -> None:
+    post = PlainPost(author=1)
+    with pytest.raises(
+        SyncNotAllowed, match=r"PlainPost\.author is not loaded"
+    ) as caught:
+        post.author  # noqa: B018
+    assert "`await manager.get(User, ...)`" in str(caught.value)
 
 
 class Plain(peewee.Model):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import peewee
 import pytest
 
-from peewee_async.core import operations
+from peewee_async.core import bulk, operations, relations
 from peewee_async.core.boundary import Reply
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution, Steps, Work
@@ -342,6 +342,41 @@ def test_rows_with_nullable_references_are_deleted_when_told_to() -> None:
     ]
 
 
+# by key
+
+
+def test_a_condition_by_key() -> None:
+    query = Membership.select().where(operations.by_key(Membership, (1, "chess")))
+    _, params = POSTGRES.compile(query)
+    assert params == (1, "chess")
+
+
+def test_sets_the_row_of_a_key() -> None:
+    value = {"name": "ada", User.age: 40}
+    script = Script(operations.set_by_id(POSTGRES, User, 3, value))
+    assert script.sends(SET, "ada", 40, 3).writes(1).result == 1
+    assert value == {"name": "ada", User.age: 40}
+
+
+def test_sets_a_new_row_without_a_key() -> None:
+    script = Script(operations.set_by_id(POSTGRES, User, None, {"name": "ada"}))
+    assert script.sends(ADD, "ada", 36).gets((3,)).result == 3
+
+
+def test_deletes_the_row_of_a_key() -> None:
+    script = Script(operations.delete_by_id(POSTGRES, User, 3))
+    script.sends('DELETE FROM "user" WHERE ("user"."id" = %s)', 3)
+    assert script.writes(1).result == 1
+
+
+def test_a_model_without_a_key_has_no_row_of_a_key() -> None:
+    """In peewee, where 0 is no key either, this would be all rows."""
+    with pytest.raises(ValueError, match="Log has no primary key"):
+        operations.delete_by_id(POSTGRES, Log, 0)
+    with pytest.raises(ValueError, match="Log has no primary key"):
+        operations.set_by_id(POSTGRES, Log, 0, {"line": "x"})
+
+
 # get_or_create
 
 
@@ -616,6 +651,10 @@ def duplicate(sql: str) -> Reply | Exception:
     return taken() if sql.startswith("INSERT") else good(sql)
 
 
+def one_row(sql: str) -> Reply:
+    return Reply([(3, "ada", 36)], columns_of(sql), 1)
+
+
 class Played(NamedTuple):
     execution: Execution[Any]
     sent: list[str]
@@ -654,6 +693,23 @@ def in_transaction(dialect: Dialect) -> tuple[Transactions, list[Block]]:
 Operation = Callable[[Dialect, Transactions], Work[Any]]
 
 
+class Person(peewee.Model):
+    name: Any = peewee.CharField()
+
+
+class Club(peewee.Model):
+    people: Any = peewee.ManyToManyField(Person)
+
+
+def bulk_create(dialect: Dialect, transactions: Transactions) -> Steps[None]:
+    return bulk.create(dialect, User, [User(name="ada"), User(name="bob")], 1)
+
+
+def replace_links(dialect: Dialect, transactions: Transactions) -> Work[None]:
+    club: Any = Club(id=1)
+    return relations.add(dialect, transactions, club.people, [1, 2], True)
+
+
 def nested_atomic(dialect: Dialect, transactions: Transactions) -> Steps[Any]:
     def inner() -> Steps[Any]:
         yield from operations.save(dialect, User(id=3, name="ada"))
@@ -685,6 +741,9 @@ OPERATIONS: dict[str, tuple[Operation, Answer]] = {
         duplicate,
     ),
     "prefetch": (lambda d, t: prefetch(d, User, Post, Comment), good),
+    "bulk_create": (bulk_create, good),
+    "add with clear_existing": (replace_links, good),
+    "fetch": (lambda d, t: relations.fetch(d, Post(author=3), Post.author), one_row),
     "atomic": (nested_atomic, good),
 }
 
@@ -790,6 +849,12 @@ class Sync:
     def delete(self, instance: Any, **options: Any) -> Any:
         return instance.delete_instance(**options)
 
+    def set_by_id(self, model: Any, key: Any, value: Any) -> Any:
+        return model.set_by_id(key, value)
+
+    def delete_by_id(self, model: Any, key: Any) -> Any:
+        return model.delete_by_id(key)
+
     def get_or_create(self, model: Any, defaults: Any, **lookup: Any) -> Any:
         return model.get_or_create(defaults=defaults, **lookup)
 
@@ -807,6 +872,12 @@ class Core:
         transactions = Transactions(twin.DIALECT)
         work = operations.delete(twin.DIALECT, transactions, instance, **options)
         return twin.finish(work)
+
+    def set_by_id(self, model: Any, key: Any, value: Any) -> Any:
+        return twin.finish(operations.set_by_id(twin.DIALECT, model, key, value))
+
+    def delete_by_id(self, model: Any, key: Any) -> Any:
+        return twin.finish(operations.delete_by_id(twin.DIALECT, model, key))
 
     def get_or_create(self, model: Any, defaults: Any, **lookup: Any) -> Any:
         transactions = Transactions(twin.DIALECT)
@@ -926,6 +997,22 @@ def gets_or_creates_nothing_unique(does: Any) -> list[Any]:
     return ["no error"]
 
 
+def works_by_key(does: Any) -> list[Any]:
+    member = does.create(twin.Membership, user=1, club="chess")
+    return [
+        does.set_by_id(twin.User, None, {"name": "ada"}),
+        does.set_by_id(twin.User, 1, {"name": "eve", twin.User.age: 3}),
+        does.set_by_id(twin.User, 9, {"name": "bob"}),
+        does.set_by_id(twin.Membership, member._pk, {"since": 1999}),
+        *left(),
+        does.delete_by_id(twin.User, 1),
+        does.delete_by_id(twin.User, 1),
+        does.delete_by_id(twin.User, None),
+        does.delete_by_id(twin.Membership, (1, "chess")),
+        *left(),
+    ]
+
+
 SCENES: list[Callable[[Any], list[Any]]] = [
     creates,
     saves_twice,
@@ -937,6 +1024,7 @@ SCENES: list[Callable[[Any], list[Any]]] = [
     saves_a_composite_key,
     saves_without_a_key,
     saves_a_relation_first,
+    works_by_key,
     deletes,
     deletes_a_tree,
     deletes_a_tree_with_nullable_references,

@@ -139,6 +139,27 @@ def test_scalar_gives_what_peewee_gives(shape: str) -> None:
 
 
 @every_shape
+def test_scalars_gives_what_peewee_gives(shape: str) -> None:
+    query = SHAPES[shape]()
+    if isinstance(query, peewee.RawQuery):  # it has no scalars() in peewee
+        expected = [row[0] for row in query.tuples().execute(DATABASE)]
+    else:
+        expected = list(query.scalars(DATABASE))
+    assert plain(run(plans.scalars(DIALECT, SHAPES[shape]()))) == plain(expected)
+
+
+@every_shape
+@pytest.mark.parametrize("n", [-1, 0, 1, 2])
+def test_peek_gives_what_peewee_gives(shape: str, n: int) -> None:
+    query = SHAPES[shape]()
+    rows = list(query.execute(DATABASE))[:n]  # a raw query has no peek() in peewee
+    ours = run(plans.peek(DIALECT, SHAPES[shape](), n))
+    if not isinstance(query, peewee.RawQuery):
+        assert plain(ours) == plain(query.peek(DATABASE, n))
+    assert plain(ours) == plain((rows[0] if n == 1 else rows) if rows else None)
+
+
+@every_shape
 def test_count_is_the_number_of_rows(shape: str) -> None:
     rows = SHAPES[shape]().execute(DATABASE)
     assert run(plans.count(DIALECT, SHAPES[shape]())) == len(rows)
@@ -163,7 +184,9 @@ PLANS = (
     plans.execute,
     plans.get,
     plans.first,
+    plans.peek,
     plans.scalar,
+    plans.scalars,
     plans.count,
     plans.exists,
 )
@@ -258,6 +281,19 @@ def test_scalar_asks_for_one_row() -> None:
     script = Script(plans.scalar(POSTGRES, User.select(fn.MAX(User.age))))
     sql = 'SELECT MAX("t1"."age") FROM "user" AS "t1" LIMIT %s'
     assert script.sends(sql, 1, limit=1).gets((40,)).result == 40
+
+
+def test_peek_asks_for_rows_without_a_limit_in_the_sql() -> None:
+    query = TABLE.select(TABLE.name).tuples()
+    sql = 'SELECT "t1"."name" FROM "user" AS "t1"'
+    script = Script(plans.peek(POSTGRES, query, 2)).sends(sql, limit=2)
+    assert script.gets(("a",), ("b",)).result == [("a",), ("b",)]
+
+
+def test_scalars_asks_for_all_rows() -> None:
+    script = Script(plans.scalars(POSTGRES, User.select(User.name)))
+    script.sends('SELECT "t1"."name" FROM "user" AS "t1"')
+    assert script.gets(("a",), (None,), ("a",)).result == ["a", None, "a"]
 
 
 @pytest.mark.parametrize("value", [None, 0, ""])
@@ -738,7 +774,9 @@ def test_a_plan_can_be_used_for_many_replies() -> None:
     assert [Script(plan).gets((n,)).result for n in (1, 2)] == [1, 2]
 
 
-@pytest.mark.parametrize("plan", [plans.get, plans.first, plans.scalar])
+@pytest.mark.parametrize(
+    "plan", [plans.get, plans.first, plans.peek, plans.scalar, plans.scalars]
+)
 @pytest.mark.parametrize("write", [User.update(age=1), User.delete(), User.insert(ADA)])
 def test_what_gives_no_rows_is_not_sent_for_them(plan: Any, write: Any) -> None:
     with pytest.raises(TypeError, match=r"gives no rows: execute it, or have it give"):

@@ -279,6 +279,19 @@ def test_first_loads_what_is_related_to_the_first_rows(
     )
 
 
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("name", FIRST)
+def test_peek_loads_what_is_related(
+    name: str, n: int, database: list[twin.Sent]
+) -> None:
+    make = FIRST[name]
+    same(
+        lambda: make().peek(n=n),
+        lambda: prefetching.peek(twin.DIALECT, make(), n),
+        database,
+    )
+
+
 def test_get_finds_nothing_to_load_for() -> None:
     query = User.select().where(User.id > 9).with_related(User.posts)
     with pytest.raises(User.DoesNotExist):
@@ -293,7 +306,8 @@ def test_first_finds_nothing_to_load_for(database: list[twin.Sent]) -> None:
 
 def test_a_query_without_a_tree_is_one_plan() -> None:
     query = User.select()
-    for make in (prefetching.execute, prefetching.get, prefetching.first):
+    makers: tuple[Any, ...] = (prefetching.execute, prefetching.get)
+    for make in (*makers, prefetching.first, prefetching.peek):
         assert isinstance(make(twin.DIALECT, query), Plan)
 
 
