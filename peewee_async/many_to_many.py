@@ -69,9 +69,11 @@ class AioManyToManyAccessor(Accessor):
         accessor: Any = super()
         value = accessor.__get__(instance, instance_type, **options)
         plain = type(value) is peewee.ManyToManyQuery
-        if plain and issubclass(self.rel_model, AioModel):
-            value.__class__ = AioManyToManyQuery
-        return value
+        if not plain or not issubclass(self.rel_model, AioModel):
+            return value
+        query: Any = AioManyToManyQuery.__new__(AioManyToManyQuery)
+        query.__dict__ = value.__dict__
+        return query
 
 
 peewee.ManyToManyField.accessor_class = AioManyToManyAccessor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
 from typing import Any
 
 import peewee
@@ -142,7 +144,175 @@ async def test_aio_get_or_create() -> None:
     assert (again.id, again.age, created) == (ada.id, 36, False)
 
 
+async def test_by_id(tables: CreateTables) -> None:
+    tables(Membership, Country)
+    ada = await User.aio_create(name="ada")
+    database = User._meta.database
+    with database.allow_sync():
+        assert seen(await User.aio_get_by_id(ada.id)) == seen(User.get_by_id(ada.id))
+    for key in (ada.id + 1, None):
+        with pytest.raises(User.DoesNotExist):
+            await User.aio_get_by_id(key)
+    assert await User.aio_set_by_id(ada.id, {"age": 3, User.email: "@"}) == 1
+    assert await User.aio_set_by_id(ada.id + 1, {"age": 3}) == 0
+    found = await User.aio_get_by_id(ada.id)
+    assert (found.age, found.email) == (3, "@")
+    made = await User.aio_set_by_id(None, {"name": "bob"})
+    assert (await User.aio_get_by_id(made)).name == "bob"
+    assert await User.aio_delete_by_id(made) == 1
+    assert await User.aio_delete_by_id(made) == 0
+    assert await User.aio_delete_by_id(None) == 0
+    await Membership.aio_create(user=1, club="c")
+    assert await Membership.aio_set_by_id((1, "c"), {"since": 1999}) == 1
+    assert (await Membership.aio_get_by_id((1, "c"))).since == 1999
+    assert await Membership.aio_delete_by_id((1, "c")) == 1
+    await Country.aio_create(code="nl")
+    assert await Country.aio_set_by_id("nl", {"label": "Holland"}) == 1
+    assert (await Country.aio_get_by_id("nl")).label == "Holland"
+
+
+BULK: list[Callable[[int], Any]] = [
+    lambda n: User(name=f"n{n}", age=n),
+    lambda n: Token(id=uuid.UUID(int=n), label=str(n)),
+    lambda n: Country(code=f"c{n}", label=str(n)),
+    lambda n: Membership(user=n, club="c"),
+    lambda n: Line(text=str(n)),
+]
+
+
+@pytest.mark.parametrize("batch", [None, 2, 10])
+@pytest.mark.parametrize("make", BULK)
+async def test_aio_bulk_create(
+    make: Callable[[int], Any], batch: int | None, tables: CreateTables
+) -> None:
+    tables(Token, Country, Membership, Line)
+    model: Any = type(make(0))
+    ours, theirs = ([make(n) for n in range(5)] for _ in range(2))
+    rows = model.select().tuples()
+    without_key = [field for field in model._meta.sorted_fields if field.name != "id"]
+    if model is User:
+        rows = model.select(*without_key).tuples()
+    with model._meta.database.allow_sync():
+        assert model.bulk_create(theirs, batch) is None
+        wanted = sorted(rows.execute())
+        model.delete().execute()
+    assert await model.aio_bulk_create(ours, batch) is None
+    assert sorted(await rows.aio_execute()) == wanted
+    assert [dirty(each) for each in ours] == [dirty(each) for each in theirs]
+    if model is not User:
+        assert seen(ours) == seen(theirs)
+    elif model._meta.database.returning_clause:
+        assert [
+            each.name for each in await User.select().order_by(User.id).aio_execute()
+        ]
+        for each in ours:
+            assert (await User.aio_get_by_id(each.id)).name == each.name
+    else:
+        assert {each.id for each in ours} == {None}
+
+
+async def test_aio_bulk_create_of_a_generator_and_of_nothing() -> None:
+    await User.aio_bulk_create(User(name=str(n)) for n in range(5))
+    await User.aio_bulk_create((User(name=str(n)) for n in range(5, 10)), batch_size=2)
+    assert await User.select().aio_count() == 10
+    await User.aio_bulk_create([])
+    await User.aio_bulk_create([], batch_size=2)
+    with pytest.raises(ValueError, match="batch_size=0"):
+        await User.aio_bulk_create([User(name="x")], batch_size=0)
+    assert await User.select().aio_count() == 10
+
+
+async def test_what_comes_before_a_bad_batch_stays_unless_in_a_block(
+    database: AioDatabase,
+) -> None:
+    def people() -> list[User]:
+        return [User(name=name) for name in ("a", "b", "a", "c")]
+
+    with pytest.raises(peewee.IntegrityError):
+        await User.aio_bulk_create(people(), batch_size=1)
+    assert sorted(await User.select(User.name).aio_scalars()) == ["a", "b"]
+    await User.delete().aio_execute()
+    with pytest.raises(peewee.IntegrityError):
+        async with database.aio_atomic():
+            await User.aio_bulk_create(people(), batch_size=1)
+    assert not await User.select().aio_exists()
+
+
+@pytest.mark.parametrize("batch", [None, 2, 10])
+async def test_aio_bulk_update(batch: int | None) -> None:
+    one, two, _ = users = await fill()
+    posts = await Post.select().order_by(Post.id).aio_execute()
+    for number, post in enumerate(posts):
+        post.title, post.views, post.reviewer = f"t{number}", Post.views + 5, two
+    state = [dirty(post) for post in posts]
+    fields = ["title", Post.views, "reviewer"]
+    wanted: list[Any] = []
+    sync: Any = Post
+    database = Post._meta.database
+    with database.allow_sync(), database.atomic() as block:
+        wanted.append(sync.bulk_update(posts, fields, batch))
+        wanted.append(sorted(Post.select().tuples()))
+        block.rollback()
+    rows = await Post.aio_bulk_update(posts, fields, batch)
+    assert [rows, sorted(await Post.select().tuples().aio_execute())] == wanted
+    assert [dirty(post) for post in posts] == state
+    assert fields == ["title", Post.views, "reviewer"]
+    assert await User.aio_bulk_update((each for each in users), ["age"], batch) == 3
+    assert await User.aio_bulk_update([], ["age"], batch) == 0
+    with pytest.raises(ValueError, match="has no field 'nick'"):
+        await User.aio_bulk_update([one], ["nick"])
+
+
+async def test_aio_bulk_update_of_what_saves_only_what_is_dirty(
+    tables: CreateTables,
+) -> None:
+    tables(Country, Membership)
+    countries = [Country(code="it", label="Italy"), Country(code="fr", label="France")]
+    await Country.aio_bulk_create(countries)
+    found = await Country.select().order_by(Country.code).aio_execute()
+    found[0].label = "Gallia"
+    assert await Country.aio_bulk_update(found, [Country.label]) == 2
+    labels = Country.select(Country.label).order_by(Country.code)
+    assert await labels.aio_scalars() == ["Gallia", "Italy"]
+    with pytest.raises(ValueError, match="is not one column"):
+        await Membership.aio_bulk_update([Membership(user=1, club="c")], ["since"])
+
+
 # Methods of queries
+
+
+async def test_aio_get_or_none_of_a_query() -> None:
+    query = User.select().order_by(User.age)
+    assert await query.aio_get_or_none() is None
+    await fill()
+    with User._meta.database.allow_sync():
+        assert seen(await query.aio_get_or_none()) == seen(query.get_or_none())
+    other = User.raw("SELECT * FROM nothing_at_all")
+    with pytest.raises(peewee.PeeweeException):
+        await other.aio_get_or_none()
+
+
+async def test_aio_peek() -> None:
+    query = User.select().order_by(User.age)
+    assert await query.aio_peek() is None
+    await fill()
+    for n in (-1, 0, 1, 2, 5):
+        with User._meta.database.allow_sync():
+            wanted = query.clone().peek(n=n)
+        assert seen(await query.aio_peek(n)) == seen(wanted)
+    assert len(await query.aio_execute()) == 3
+
+
+async def test_aio_scalars() -> None:
+    query = User.select(User.age, User.name).order_by(User.age)
+    assert await query.aio_scalars() == []
+    await fill()
+    assert await query.aio_scalars() == [0, 1, 2]
+    assert await User.alias().select(fn.COUNT("*")).aio_scalars() == [3]
+    both = User.select(User.age) | User.select(User.age + 1)
+    with User._meta.database.allow_sync():
+        assert sorted(await both.aio_scalars()) == sorted(both.scalars())
+    assert await User.noop().aio_scalars() == []
 
 
 async def test_aio_execute() -> None:
