@@ -429,8 +429,9 @@ class AioModel(peewee.Model):
 
         fields: fields, or names of fields or columns.
 
-        The number of rows written. Unless it is in a transaction, what comes before a
-        batch that fails stays in the database.
+        The number of rows written, of which MySQL counts only those that change.
+        Unless it is in a transaction, what comes before a batch that fails stays in
+        the database.
         """
         database = cls._aio_database()
         return await database.run_plan(bulk.update, cls, model_list, fields, batch_size)

@@ -188,10 +188,8 @@ async def test_aio_bulk_create(
     tables(Token, Country, Membership, Line)
     model: Any = type(make(0))
     ours, theirs = ([make(n) for n in range(5)] for _ in range(2))
-    rows = model.select().tuples()
-    without_key = [field for field in model._meta.sorted_fields if field.name != "id"]
-    if model is User:
-        rows = model.select(*without_key).tuples()
+    columns = [each for each in model._meta.sorted_fields if not each.auto_increment]
+    rows = model.select(*columns).tuples()
     with model._meta.database.allow_sync():
         assert model.bulk_create(theirs, batch) is None
         wanted = sorted(rows.execute())
@@ -202,9 +200,6 @@ async def test_aio_bulk_create(
     if model is not User:
         assert seen(ours) == seen(theirs)
     elif model._meta.database.returning_clause:
-        assert [
-            each.name for each in await User.select().order_by(User.id).aio_execute()
-        ]
         for each in ours:
             assert (await User.aio_get_by_id(each.id)).name == each.name
     else:
@@ -257,6 +252,8 @@ async def test_aio_bulk_update(batch: int | None) -> None:
     assert [rows, sorted(await Post.select().tuples().aio_execute())] == wanted
     assert [dirty(post) for post in posts] == state
     assert fields == ["title", Post.views, "reviewer"]
+    for user in users:
+        user.age += 5  # MySQL counts only rows that change
     assert await User.aio_bulk_update((each for each in users), ["age"], batch) == 3
     assert await User.aio_bulk_update([], ["age"], batch) == 0
     with pytest.raises(ValueError, match="has no field 'nick'"):
@@ -270,10 +267,10 @@ async def test_aio_bulk_update_of_what_saves_only_what_is_dirty(
     countries = [Country(code="it", label="Italy"), Country(code="fr", label="France")]
     await Country.aio_bulk_create(countries)
     found = await Country.select().order_by(Country.code).aio_execute()
-    found[0].label = "Gallia"
+    found[0].label, found[1].label = "Gallia", "Italia"
     assert await Country.aio_bulk_update(found, [Country.label]) == 2
     labels = Country.select(Country.label).order_by(Country.code)
-    assert await labels.aio_scalars() == ["Gallia", "Italy"]
+    assert await labels.aio_scalars() == ["Gallia", "Italia"]
     with pytest.raises(ValueError, match="is not one column"):
         await Membership.aio_bulk_update([Membership(user=1, club="c")], ["since"])
 
