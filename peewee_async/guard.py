@@ -10,18 +10,19 @@ from typing import Any
 from peewee_async.core.sources import unwrap
 
 # The async twin of what a program may have called, where it is not just `aio_` more.
-# The name of its class goes before it where it means something else there.
+# The name of its class goes before it where a query of the model is to do it.
 TWINS = {
+    "ManyToManyFieldAccessor.__set__": "aio_set",
     "ModelBase.__contains__": "aio_get_or_none",
     "ModelBase.__delitem__": "aio_delete_by_id",
     "ModelBase.__getitem__": "aio_get_by_id",
+    "ModelBase.__iter__": "aio_execute",
     "ModelBase.__len__": "aio_count",
     "ModelBase.__setitem__": "aio_set_by_id",
     "__enter__": "aio_atomic",
     "__getitem__": "aio_execute",
     "__iter__": "aio_execute",
     "__len__": "aio_execute",
-    "__set__": "aio_set",
     "connection": "aio_connection",
     "iterator": "aio_execute",
 }
@@ -107,7 +108,10 @@ def _first_argument(frame: FrameType) -> Any:
 
 def _twin(owner: Any, called: str, qualified: str) -> str | None:
     """Give the name of an async method that the object or class really has."""
-    twin = TWINS.get(qualified) or TWINS.get(called, f"aio_{called}")
+    if qualified in TWINS:
+        model = getattr(owner, "rel_model", owner)
+        return TWINS[qualified] if hasattr(model, "aio_get") else None
+    twin = TWINS.get(called, f"aio_{called}")
     if called == "__enter__":
         twin = CONTEXTS.get(type(owner).__name__, twin)
         owner = getattr(owner, "db", owner)

@@ -68,7 +68,7 @@ async def finish(call: Call) -> None:
 
 
 async def good(memory: MemoryDatabase, call: Call) -> None:
-    with suppress(TypeError, ValueError, peewee.PeeweeException):
+    with suppress(TypeError, ValueError, peewee.DoesNotExist, peewee.PeeweeException):
         await finish(call)
 
 
