@@ -10,6 +10,7 @@ from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiopg_addresses import with_addresses
 from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
+from peewee_async.io.aiopg_hstore import HStore, hstore_of
 from peewee_async.io.errors import driver_errors
 
 _STATUS = {
@@ -18,29 +19,22 @@ _STATUS = {
     extensions.TRANSACTION_STATUS_INERROR: Status.ABORTED,
 }
 
-# Types are left to psycopg2, so that sync and async values agree.
-_DEFAULTS: dict[str, Any] = {
-    "dsn": None,
-    "timeout": None,
-    "enable_json": False,
-    "enable_uuid": False,
-}
-
 
 async def connect(**options: Any) -> Connection:
     """Open a connection; options: those of psycopg2.connect and aiopg.connect."""
-    options = await with_addresses(_DEFAULTS | options)
+    options = await with_addresses(options)
     with driver_errors:
         driver = Driver(**options)
         await driver
-        return Connection(driver)
+        return Connection(driver, await hstore_of(driver))
 
 
 class Connection:
     """One connection to a PostgreSQL server."""
 
-    def __init__(self, driver: Driver) -> None:
+    def __init__(self, driver: Driver, hstore: HStore | None) -> None:
         self.driver = driver
+        self._hstore = hstore
         self.server_version = driver.server_version
         self._cursors = Cursors(self._send)
         self._gone = False
@@ -77,6 +71,8 @@ class Connection:
                     return Reply((), None, raw.rowcount)
                 names = tuple(column[0] for column in raw.description)
                 rows = raw.fetchall() if limit is None else raw.fetchmany(limit)
+                if self._hstore is not None:
+                    rows = await self._hstore.cast(rows, raw)
                 return Reply(rows, names, raw.rowcount)
             finally:
                 cursor.close()

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from asyncio import Future
+from typing import Any
 
 import aiopg
-from psycopg2 import extensions, extras
+from psycopg2 import extensions
+
+
+# Types are left to psycopg2, so that sync and async values agree.
+_DEFAULTS: dict[str, Any] = {
+    "dsn": None,
+    "timeout": None,
+    "enable_json": False,
+    "enable_uuid": False,
+}
 
 
 class Driver(aiopg.Connection):
@@ -16,6 +26,9 @@ class Driver(aiopg.Connection):
     a socket that libpq has left for another one: that of the next address of the host,
     or of a second attempt without TLS.
     """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**_DEFAULTS | options)
 
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
@@ -39,8 +52,6 @@ class Driver(aiopg.Connection):
             raise
         self._fileno = self._conn.fileno()
         self._loop.add_reader(self._fileno, self._ready, self._weakref)
-        if self._enable_hstore:
-            await self._register_hstore()
         return self
 
     def abort(self) -> None:
@@ -62,11 +73,6 @@ class Driver(aiopg.Connection):
             await ready
         finally:
             forget(socket)
-
-    async def _register_hstore(self) -> None:
-        oids, array_oids = await self._get_oids()
-        if oids:  # the server may not have the extension
-            extras.register_hstore(self._conn, oid=oids, array_oid=array_oids)
 
 
 def _wake(waiter: Future[None]) -> None:

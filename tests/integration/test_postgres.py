@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import peewee
+import psycopg2
 import pytest
 from playhouse.postgres_ext import BinaryJSONField, HStoreField
+from psycopg2 import extensions
 
 import peewee_asyncext
 from peewee_async import Manager, PooledPostgresqlDatabase
+from peewee_async.io.aiopg_driver import Driver
+from peewee_async.io.aiopg_hstore import HStore
 from tests.integration.backends import Backend
 from tests.integration.checks import only
 
@@ -86,6 +91,171 @@ async def test_hstore_gives_dicts(
     with database.allow_sync(), database.bind_ctx([Labelled], False, False):
         assert Labelled.get_by_id(made.id).labels == labels
     await objects.close()
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> list[list[int]]:
+    """The numbers of types that connections have asked their server about."""
+    asked: list[list[int]] = []
+    names = HStore._names
+
+    async def recorded(self: HStore, types: list[int]) -> list[tuple[int, str]]:
+        asked.append(types)
+        return await names(self, types)
+
+    monkeypatch.setattr(HStore, "_names", recorded)
+    return asked
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("schema", ["public", "Own Types"])
+async def test_hstore_that_comes_later_gives_dicts(
+    kind: Any,
+    schema: str,
+    backend: Backend,
+    path: Path,
+    sync: Any,
+    lookups: list[list[int]],
+) -> None:
+    name, options = backend.options(path)
+    database = kind(name, **options)
+    await database.aio_connect()
+    sync.execute_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
+    try:
+        for _ in range(2):  # the second time it is another type of the same name
+            sync.execute_sql(f'CREATE EXTENSION hstore SCHEMA "{schema}"')
+            kind_of_value = f'"{schema}".hstore'
+            query: Any = peewee.RawQuery(
+                f"SELECT n, v, ARRAY[v, NULL], NULL::{kind_of_value} FROM (VALUES "
+                f"(1, 'a=>1, b=>NULL'::{kind_of_value}), (2, NULL), (3, '')) AS t(n, v)"
+            ).tuples()
+            for _ in range(3):
+                assert await database.aio_execute(query) == [
+                    (1, {"a": "1", "b": None}, [{"a": "1", "b": None}, None], None),
+                    (2, None, [None, None], None),
+                    (3, {}, [{}, None], None),
+                ]
+            sync.execute_sql("DROP EXTENSION hstore")
+        assert [len(types) for types in lookups] == [2, 2]
+    finally:
+        sync.execute_sql("DROP EXTENSION IF EXISTS hstore")
+        if schema != "public":
+            sync.execute_sql(f'DROP SCHEMA "{schema}"')
+        await database.aio_close()
+
+
+async def test_hstore_that_comes_later_within_a_transaction(
+    backend: Backend, path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A snapshot is too old for the rows of pg_type, but not for the type."""
+    name, options = backend.options(path)
+    database = CLASSES[0](name, **options)
+    one: Any = peewee.RawQuery("SELECT 1").tuples()
+    async with database.aio_atomic(isolation_level="SERIALIZABLE"):
+        assert await database.aio_execute(one) == [(1,)]
+        request.getfixturevalue("hstore")
+        query: Any = peewee.RawQuery("SELECT 'a=>1'::hstore").tuples()
+        assert await database.aio_execute(query) == [({"a": "1"},)]
+    await database.aio_close()
+
+
+async def test_a_dict_is_written_to_hstore_that_comes_later(
+    backend: Backend,
+    path: Path,
+    tables: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    # psycopg2 keeps this for the process: another test may have registered it.
+    key = (dict, extensions.ISQLQuote)
+    monkeypatch.delitem(extensions.adapters, key, raising=False)
+    name, options = backend.options(path)
+    objects = Manager(CLASSES[1](name, **options))
+    await objects.connect()
+    request.getfixturevalue("hstore")
+    tables(Labelled)
+    made = await objects.create(Labelled, labels={"a": "1"})
+    assert (await objects.get(Labelled, id=made.id)).labels == {"a": "1"}
+    assert await objects.scalar(Labelled.select(Labelled.labels["a"])) == "1"
+    await objects.close()
+
+
+async def test_other_types_are_asked_about_once(
+    backend: Backend, path: Path, sync: Any, lookups: list[list[int]]
+) -> None:
+    name, options = backend.options(path)
+    sync.execute_sql("CREATE TYPE color AS ENUM ('red')")
+    enum: Any = peewee.RawQuery("SELECT 'red'::color, ARRAY['red'::color]").tuples()
+    usual: Any = peewee.RawQuery("SELECT 1, 'a', NULL, ARRAY[1], '{}'::json").tuples()
+    for more, count in (({}, 1), ({"register_hstore": False}, 0)):
+        lookups.clear()
+        database = CLASSES[0](name, **options, **more)
+        for _ in range(3):
+            assert await database.aio_execute(usual) == [(1, "a", None, [1], {})]
+            assert await database.aio_execute(enum) == [("red", "{red}")]
+        assert len(lookups) == count
+        await database.aio_close()
+    sync.execute_sql("DROP TYPE color")
+
+
+@pytest.mark.usefixtures("hstore")
+async def test_hstore_that_was_there_is_not_asked_about(
+    backend: Backend, path: Path, lookups: list[list[int]]
+) -> None:
+    name, options = backend.options(path)
+    database = CLASSES[0](name, **options)
+    query: Any = peewee.RawQuery("SELECT 'a=>1'::hstore").tuples()
+    assert await database.aio_execute(query) == [({"a": "1"},)]
+    assert lookups == []
+    await database.aio_close()
+
+
+@pytest.mark.parametrize("error", [psycopg2.Error, asyncio.CancelledError])
+async def test_a_connection_that_cannot_ask_for_hstore_is_closed(
+    backend: Backend, path: Path, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
+    drivers: list[Any] = []
+
+    async def fail(self: Any) -> Any:
+        drivers.append(self)
+        raise error
+
+    monkeypatch.setattr(Driver, "_get_oids", fail)
+    name, options = backend.options(path)
+    database = CLASSES[0](name, **options)
+    with pytest.raises(peewee.OperationalError):
+        await database.aio_connect()
+    assert [driver.closed for driver in drivers] == [1]
+    await database.aio_close()
+
+
+async def test_asking_for_a_type_can_be_cancelled(
+    backend: Backend,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    name, options = backend.options(path)
+    database = CLASSES[0](name, **options)
+    await database.aio_connect()
+    request.getfixturevalue("hstore")
+    asked, never = asyncio.Event(), asyncio.Event()
+
+    async def hang(self: HStore, types: list[int]) -> list[tuple[int, str]]:
+        asked.set()
+        await never.wait()
+        return []
+
+    query: Any = peewee.RawQuery("SELECT 'a=>1'::hstore").tuples()
+    with monkeypatch.context() as patch:
+        patch.setattr(HStore, "_names", hang)
+        task = asyncio.create_task(database.aio_execute(query))
+        await asked.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await database.aio_execute(query) == [({"a": "1"},)]
+    await database.aio_close()
 
 
 @pytest.mark.usefixtures("hstore")
