@@ -12,6 +12,21 @@ from peewee_async.databases import (
     PostgresqlExtDatabase,
     SqliteDatabase,
 )
+from peewee_async.functions import (
+    aio_prefetch,
+    atomic,
+    count,
+    delete,
+    execute,
+    insert,
+    prefetch,
+    raw_query,
+    savepoint,
+    scalar,
+    select,
+    transaction,
+    update,
+)
 from peewee_async.guard import SyncNotAllowed
 from peewee_async.manager import Manager, NoDatabase
 from peewee_async.model import AioModel
@@ -32,4 +47,17 @@ __all__ = [
     "PostgresqlExtDatabase",
     "SqliteDatabase",
     "SyncNotAllowed",
+    "aio_prefetch",
+    "atomic",
+    "count",
+    "delete",
+    "execute",
+    "insert",
+    "prefetch",
+    "raw_query",
+    "savepoint",
+    "scalar",
+    "select",
+    "transaction",
+    "update",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
@@ -153,14 +154,17 @@ class AioDatabase(AioTables, peewee.Database):
             lambda transactions: plan(self._dialect, transactions, *args)
         )
 
-    async def aio_connect(self) -> None:
+    async def aio_connect(self, timeout: float | None = None) -> None:
         """Open the pool of the running event loop, if it is not open.
+
+        timeout: the seconds that this call may take at most, beside the limits of the
+            pool.
 
         Raises peewee.OperationalError if the server cannot be reached.
         """
         pool = self.ready_sessions().pool
         if not pool.connected:
-            await pool.warm()
+            await pool.warm(timeout)
 
     async def aio_close(self) -> None:
         """Close the pool of the running event loop; the next query opens a new one."""
@@ -171,6 +175,53 @@ class AioDatabase(AioTables, peewee.Database):
         """Whether the running event loop has open connections to this database."""
         pool = self._sessions.open_pool if in_event_loop() else None
         return pool is not None and pool.connected
+
+    # The names of an older generation of this API.
+
+    async def connect_async(
+        self,
+        loop: asyncio.AbstractEventLoop | None = None,
+        timeout: float | None = None,
+    ) -> None:
+        """Do what `aio_connect` does.
+
+        loop: the running event loop or None; RuntimeError for another one.
+        timeout: the seconds that this call may take at most, beside the limits of the
+            pool; peewee.OperationalError if it takes longer.
+        """
+        if loop is not None and loop is not asyncio.get_running_loop():
+            raise RuntimeError(
+                "connect_async() opens connections on the event loop that it is called "
+                "from: call it from the loop that you give, or give none."
+            )
+        await self.aio_connect(timeout)
+
+    async def close_async(self) -> None:
+        """Do what `aio_close` does."""
+        await self.aio_close()
+
+    def atomic_async(self, **options: Unpack[TransactionKeywords]) -> BlockContext:
+        """Make what `aio_atomic` makes."""
+        return self.aio_atomic(**options)
+
+    def transaction_async(self, **options: Unpack[TransactionKeywords]) -> BlockContext:
+        """Make what `aio_transaction` makes."""
+        return self.aio_transaction(**options)
+
+    def savepoint_async(self, sid: str | None = None) -> BlockContext:
+        """Make what `aio_savepoint` makes."""
+        return self.aio_savepoint(sid)
+
+    def transaction_depth_async(self) -> int:
+        """Count the transactions that the current task is in; 0 outside.
+
+        As `transaction_depth` of peewee has it: one inside another counts, and
+        savepoints do not, nor does a nested `atomic`, which is one.
+
+        Raises peewee.OperationalError in a block that was lost.
+        """
+        frame = self._sessions.frame if in_event_loop() else None
+        return 0 if frame is None else frame.block.depth
 
     async def aio_execute(self, query: Any) -> Any:
         """Run a query; the value is what `query.execute()` gives in peewee."""
@@ -407,9 +458,15 @@ def _close_sync(state: Any, process: int) -> None:
 def aio_database(database: Any) -> AioDatabase:
     """Give the async database behind a database or `Proxy`.
 
-    Raises peewee.InterfaceError for a proxy that is not initialized, and TypeError
-    for a database that is not one of this package.
+    Raises peewee.InterfaceError for a proxy that is not initialized and for None, which
+    is what an unbound model has, and TypeError for a database that is not one of this
+    package.
     """
+    if database is None:
+        raise peewee.InterfaceError(
+            "The model is bound to no database: name one in its Meta class, or use a "
+            "Manager."
+        )
     behind = database
     while isinstance(behind, peewee.Proxy):
         behind = behind.obj

@@ -64,7 +64,7 @@ class AioQuery(Generic[R]):
         return self._aio_on(None).stream(self)
 
     def _aio_on(self, database: Any) -> AioDatabase:
-        return _database_of(self._database if database is None else database)
+        return aio_database(self._database if database is None else database)
 
     async def _aio(
         self, database: Any, plan: Callable[..., Work[T]], *args: Any, **options: Any
@@ -74,8 +74,7 @@ class AioQuery(Generic[R]):
     async def _aio_transact(
         self, database: Any, plan: Callable[..., Work[T]], *args: Any
     ) -> T:
-        where = _database_of(self._database if database is None else database)
-        return await where.run_in_transaction(plan, self, *args)
+        return await self._aio_on(database).run_in_transaction(plan, self, *args)
 
 
 class AioRowsQuery(AioQuery[R], Generic[R]):
@@ -449,22 +448,13 @@ class AioModel(peewee.Model):
         if relations.is_loaded(self, key):
             return self.__rel__.get(key.name)
         related = key.rel_model._meta.database
-        database = self._aio_database() if related is None else _database_of(related)
+        database = self._aio_database() if related is None else aio_database(related)
         return await database.run_plan(relations.fetch, self, key)
 
     @classmethod
     def _aio_database(cls) -> AioDatabase:
-        return _database_of(cls._meta.database)
+        return aio_database(cls._meta.database)
 
 
 def _normalized(model: Any, data: Any, keywords: dict[str, Any]) -> Any:
     return model._normalize_data(data, keywords)
-
-
-def _database_of(database: Any) -> AioDatabase:
-    if database is None:
-        raise peewee.InterfaceError(
-            "The model is bound to no database: name one in its Meta class, or use a "
-            "Manager."
-        )
-    return aio_database(database)

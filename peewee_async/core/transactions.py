@@ -86,6 +86,12 @@ class Block:
         """Whether the block was committed or rolled back, as it should."""
         return self.ended and self.state in (State.COMMITTED, State.ROLLED_BACK)
 
+    @property
+    def depth(self) -> int:
+        """The number of transactions here, one inside another; no savepoint counts."""
+        around = 0 if self.outer is None else self.outer.depth
+        return around + (self.kind is not Kind.SAVEPOINT)
+
     def __repr__(self) -> str:
         return f"<Block {self.name or self.kind.value}, {self.state.value}>"
 

@@ -161,9 +161,18 @@ class Pool:
             now = self.loop.time()
             self._carry_out(self._policy.given_back(connection, now))
 
-    async def warm(self) -> None:
-        """Open the pool: connect at least once, to learn the server's version."""
-        connection = self.take() or await self.wait()
+    async def warm(self, timeout: float | None = None) -> None:
+        """Open the pool: connect at least once, to learn the server's version.
+
+        timeout: seconds; the attempt goes on in the background when they are over.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                connection = self.take() or await self.wait()
+        except TimeoutError as error:
+            raise peewee.OperationalError(
+                f"Not connected to {self._target} within {timeout:g} s (timeout)."
+            ) from error
         self.give_back(connection)
         self._carry_out(self._policy.warm())
 

@@ -352,6 +352,114 @@ async def test_connecting_fails_as_often_as_it_is_tried(
     assert database.is_connected
 
 
+async def test_connecting_can_be_given_less_time(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    hold = server.hold(CONNECT)
+    text = r"^Not connected to PostgreSQL at .* within 0\.01 s \(timeout\)\.$"
+    for call in (database.aio_connect, database.connect_async):
+        with pytest.raises(peewee.OperationalError, match=text):
+            await call(timeout=0.01)
+    assert not database.is_connected
+    hold.release()
+    await database.connect_async(timeout=60)
+    assert database.is_connected
+    await database.connect_async(timeout=0)  # there is nothing to wait for
+
+
+async def test_the_older_names(server: FakeServer, database: FakeDatabase) -> None:
+    await database.connect_async()
+    assert database.is_connected
+    await database.connect_async(asyncio.get_running_loop(), None)
+    await database.connect_async(loop=asyncio.get_running_loop(), timeout=9)
+    async with database.atomic_async(read_only=True):
+        async with database.savepoint_async():
+            pass
+        async with database.savepoint_async(sid="mine") as block:
+            await block.rollback(begin=False)
+    serializable = database.transaction_async(isolation_level="serializable")
+    async with serializable, database.atomic_async():
+        await database.send("INSERT 1")
+    assert server.sent == [
+        "BEGIN READ ONLY",
+        'SAVEPOINT "s1"',
+        'RELEASE SAVEPOINT "s1"',
+        'SAVEPOINT "mine"',
+        'ROLLBACK TO SAVEPOINT "mine"',
+        "COMMIT",
+        "BEGIN ISOLATION LEVEL SERIALIZABLE",
+        'SAVEPOINT "s1"',
+        "INSERT 1",
+        'RELEASE SAVEPOINT "s1"',
+        "COMMIT",
+    ]
+    await database.close_async()
+    assert not database.is_connected
+
+
+async def test_connecting_on_another_loop_is_refused(database: FakeDatabase) -> None:
+    other = asyncio.new_event_loop()
+    with pytest.raises(RuntimeError, match="call it from the loop that you give"):
+        await database.connect_async(loop=other)
+    other.close()
+    assert not database.is_connected
+
+
+async def test_the_depth_of_transactions_is_that_of_peewee(
+    memory: MemoryDatabase,
+) -> None:
+    found: list[int] = []
+    wanted: list[int] = []
+    async with memory.atomic_async():
+        found.append(memory.transaction_depth_async())
+        async with memory.atomic_async():
+            found.append(memory.transaction_depth_async())
+            async with memory.transaction_async():
+                found.append(memory.transaction_depth_async())
+    found.append(memory.transaction_depth_async())
+    with memory.allow_sync():
+        with memory.atomic():
+            wanted.append(memory.transaction_depth())
+            with memory.atomic():
+                wanted.append(memory.transaction_depth())
+                with memory.transaction():
+                    wanted.append(memory.transaction_depth())
+        wanted.append(memory.transaction_depth())
+    assert found == wanted == [1, 1, 2, 0]
+
+
+async def test_the_depth_is_that_of_the_task(database: FakeDatabase) -> None:
+    async def depth() -> int:
+        return database.transaction_depth_async()
+
+    async with database.atomic_async():
+        assert await asyncio.create_task(depth()) == 1
+        # A thread has the context, but no event loop and so no block.
+        assert await asyncio.to_thread(database.transaction_depth_async) == 0
+        other = FakeDatabase(FakeServer())
+        assert other.transaction_depth_async() == 0
+    assert await depth() == 0
+
+
+def test_the_depth_where_no_event_loop_runs() -> None:
+    assert PostgresqlDatabase("unit").transaction_depth_async() == 0
+    assert PostgresqlDatabase(None).transaction_depth_async() == 0
+
+
+async def test_the_depth_in_a_lost_block(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    server.fail("INSERT", OSError("gone"), breaks=True)
+    block = database.atomic_async()
+    await block.__aenter__()
+    with pytest.raises(OSError, match="gone"):
+        await database.send("INSERT 1")
+    assert database.transaction_depth_async() == 1
+    with pytest.raises(peewee.OperationalError, match="lost"):
+        await block.__aexit__(None, None, None)
+    assert database.transaction_depth_async() == 0
+
+
 async def test_connecting_in_a_block_waits_for_nothing(server: FakeServer) -> None:
     database = FakeDatabase(server, max_connections=1)
     async with database.aio_atomic():

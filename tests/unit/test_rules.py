@@ -247,6 +247,19 @@ def test_the_public_names() -> None:
         "PostgresqlExtDatabase",
         "SqliteDatabase",
         "SyncNotAllowed",
+        "aio_prefetch",
+        "atomic",
+        "count",
+        "delete",
+        "execute",
+        "insert",
+        "prefetch",
+        "raw_query",
+        "savepoint",
+        "scalar",
+        "select",
+        "transaction",
+        "update",
     ]
     for name in peewee_async.__all__:
         assert getattr(peewee_async, name).__name__ == name

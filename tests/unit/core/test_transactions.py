@@ -207,6 +207,14 @@ def test_nothing_is_open_at_first(transactions: Transactions) -> None:
     assert (transactions.depth, transactions.top) == (0, None)
 
 
+def test_the_depth_counts_transactions_as_peewee_does(
+    transactions: Transactions,
+) -> None:
+    depths = [opened(transactions).depth, nested(transactions).depth]
+    depths += [opened(transactions).depth, nested(transactions).depth]
+    assert depths == [1, 1, 2, 2]
+
+
 def test_options_are_for_the_outermost_block(transactions: Transactions) -> None:
     script = Script(transactions.atomic(SERIALIZABLE))
     script.sends("BEGIN ISOLATION LEVEL SERIALIZABLE").writes()
