@@ -302,9 +302,9 @@ def test_allow_sync(environment: dict[str, str], inside: bool) -> None:
     source = program(
         PAGE_BLOCK,
         in_main(ALLOW_SYNC) if inside else ALLOW_SYNC,
-        "print(objects.database.is_closed(), PageBlock.table_exists())",
+        "print(objects.database.is_closed(), PageBlock.select().count())",
     )
-    assert quiet(run_python(source, **environment)) == "True True\n"
+    assert quiet(run_python(source, **environment)) == "True 0\n"
 
 
 def test_get(environment: dict[str, str]) -> None:

@@ -141,7 +141,7 @@ async def test_prefetch(memory: MemoryDatabase, name: str) -> None:
     assert names(await prefetch(Author)) == ["ada", "bob", "cat"]
 
 
-async def test_blocks(database: Any) -> None:
+async def test_blocks(database: Any, memory: MemoryDatabase) -> None:
     async with peewee_async.atomic(database) as block:
         await peewee_async.execute(Author.insert(name="dan"))
         with pytest.raises(Oops):
@@ -159,6 +159,8 @@ async def test_blocks(database: Any) -> None:
             raise Oops
     rows = await peewee_async.select(Author.select().where(Author.id > 3))
     assert sorted(names(rows)) == ["dan", "fay", "gus"]
+    made = [sql for sql in memory.server.sent if sql.startswith("SAVEPOINT")]
+    assert made == ['SAVEPOINT "mine"', 'SAVEPOINT "s1"']
 
 
 async def test_options_of_blocks(memory: MemoryDatabase) -> None:
