@@ -8,7 +8,6 @@ from typing import Any
 import aiopg
 from psycopg2 import extensions
 
-
 # Types are left to psycopg2, so that sync and async values agree.
 _DEFAULTS: dict[str, Any] = {
     "dsn": None,
