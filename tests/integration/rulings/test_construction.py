@@ -1,0 +1,752 @@
+"""Rulings 1 to 8: construction, event loops, connecting."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import peewee
+import pytest
+from playhouse.db_url import connect
+from playhouse.postgres_ext import BinaryJSONField, HStoreField
+
+import peewee_async
+import peewee_asyncext
+from peewee_async import AioDatabase, AioModel, Manager
+from tests.integration.backends import POOLED, SINGLE, Backend
+from tests.integration.checks import both_kinds, only, quiet, run_python, statistics
+from tests.integration.conftest import CreateTables, MakeDatabase
+from tests.integration.models import User
+from tests.integration.rulings.common import (
+    SEVEN,
+    add,
+    blocks_open,
+    connection_number,
+    connections,
+    is_full_at,
+    sleep,
+    until,
+)
+from tests.integration.test_connecting import Relay, silent_server
+
+servers_only = only("postgres", "mysql")
+
+# 1. Event loops
+
+
+@both_kinds
+def test_ruling_01_construction_touches_no_event_loop(
+    make_database: MakeDatabase, pooled: bool
+) -> None:
+    async def make() -> None:
+        """Where there is no event loop to be found: in another thread."""
+        await asyncio.to_thread(lambda: Manager(make_database(pooled=pooled)))
+
+    asyncio.run(make())
+    loop = asyncio.new_event_loop()
+    objects = Manager(make_database(pooled=pooled), loop=loop)
+    assert objects.loop is loop
+    assert not objects.is_connected
+    loop.close()
+
+
+def test_ruling_01_loop_is_a_keyword(make_database: MakeDatabase) -> None:
+    construct: Any = Manager
+    with pytest.raises(TypeError):
+        construct(make_database(), None)
+    assert construct(database=make_database(), loop=None).loop is None
+
+
+async def test_ruling_01_a_call_from_another_loop_names_the_remedy(
+    objects: Manager,
+) -> None:
+    ada = await objects.create(User, name="ada")
+    loop = asyncio.new_event_loop()
+    foreign = Manager(objects.database, loop=loop)
+    calls: list[Callable[[], Awaitable[Any]]] = [
+        foreign.connect,
+        foreign.close,
+        lambda: foreign.get(User),
+        lambda: foreign.create(User, name="bob"),
+        lambda: foreign.update(ada),
+        lambda: foreign.delete(ada),
+        lambda: foreign.get_or_create(User, name="bob"),
+        lambda: foreign.create_or_get(User, name="bob"),
+        lambda: foreign.execute(User.select()),
+        lambda: foreign.prefetch(User.select()),
+        lambda: foreign.count(User),
+        lambda: foreign.scalar(User.select()),
+        lambda: foreign.atomic().__aenter__(),
+        lambda: foreign.transaction().__aenter__(),
+        lambda: foreign.savepoint().__aenter__(),
+    ]
+    for call in calls:
+        with pytest.raises(RuntimeError, match="without `loop`"):
+            await call()
+    loop.close()
+    assert await objects.count(User) == 1
+
+
+async def test_ruling_01_a_call_from_the_given_loop_works(objects: Manager) -> None:
+    own = Manager(objects.database, loop=asyncio.get_running_loop())
+    await add(own, "ada")
+    assert await own.count(User) == 1
+
+
+async def test_ruling_01_each_event_loop_gets_its_own_pool(objects: Manager) -> None:
+    await objects.connect()
+
+    async def elsewhere() -> tuple[bool, bool, bool]:
+        before = objects.is_connected
+        await objects.count(User)
+        between = objects.is_connected
+        await objects.close()
+        return before, between, objects.is_connected
+
+    seen = await asyncio.to_thread(lambda: asyncio.run(elsewhere()))
+    assert seen == (False, True, False)
+    assert objects.is_connected
+
+
+PROGRAM = """
+import asyncio
+import peewee
+import peewee_async
+from peewee_async import Manager
+
+database = {database}
+{objects}
+
+class PageBlock(peewee_async.AioModel):
+    key = peewee.CharField(max_length=40, unique=True)
+    text = peewee.TextField(default='')
+
+    class Meta:
+        database = database
+
+PageBlock.create_table(True)
+
+async def my_async_func():
+    await PageBlock.aio_create(key='title', text="Peewee is AWESOME with async!")
+    title = await PageBlock.aio_get(PageBlock, key='title')
+    print("Was:", title.text)
+    title.text = "Peewee is SUPER awesome with async!"
+    await objects.update(title)
+    print("New:", title.text)
+    await objects.delete(title)
+"""
+LINES = """\
+Was: Peewee is AWESOME with async!
+New: Peewee is SUPER awesome with async!
+"""
+
+
+@pytest.fixture
+def program(backend: Backend, path: Path, sync: Any) -> Iterator[Callable[..., str]]:
+    """A function that runs the example of the text, and gives what it prints."""
+
+    def run(end: str, *, start: str = "objects = Manager(database)") -> str:
+        database = backend.source(path, pooled=True)
+        return quiet(run_python(PROGRAM.format(database=database, objects=start) + end))
+
+    yield run
+    if backend.server is not None:
+        sync.execute_sql("DROP TABLE IF EXISTS pageblock")
+
+
+def test_ruling_01_three_runs_on_one_database(program: Callable[..., str]) -> None:
+    many = "asyncio.gather(*(objects.count(PageBlock) for _ in range(9)))"
+    end = f"""
+async def main():
+    await my_async_func()
+    await {many}
+
+for _ in range(3):
+    asyncio.run(main())
+"""
+    assert program(end) == 3 * LINES
+
+
+def test_ruling_01_the_example_ends_silently(program: Callable[..., str]) -> None:
+    start = "loop = asyncio.new_event_loop()\nobjects = Manager(database, loop=loop)"
+    end = "loop.run_until_complete(my_async_func())\nloop.close()\n"
+    assert program(end, start=start) == LINES
+
+
+def test_ruling_01_a_pool_whose_loop_has_closed_is_forgotten(
+    program: Callable[..., str],
+) -> None:
+    """In the same process, with more connections than one, and none of them closed."""
+    end = """
+async def main():
+    await asyncio.gather(*(objects.count(PageBlock) for _ in range(9)))
+    await my_async_func()
+
+for _ in range(3):
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+import gc
+gc.collect()
+"""
+    assert program(end) == 3 * LINES
+
+
+# 2. No database
+
+
+def test_ruling_02_no_database_is_an_error_with_a_sentence() -> None:
+    with pytest.raises(AssertionError, match="A Manager needs a database: ") as caught:
+        Manager()
+    assert type(caught.value) is peewee_async.NoDatabase
+
+
+def test_ruling_02_it_is_no_assert_statement() -> None:
+    program = """
+import peewee_async
+try:
+    peewee_async.Manager()
+except AssertionError as error:
+    print(error)
+"""
+    assert "needs a database" in quiet(run_python(program, PYTHONOPTIMIZE="2"))
+
+
+async def test_ruling_02_a_class_with_a_database(objects: Manager) -> None:
+    module: dict[str, Any] = {"database": objects.database, "Manager": Manager}
+    exec("class MyManager(Manager):\n    database = database", module)
+    mine: Manager = module["MyManager"]()
+    assert mine.database is objects.database
+    await add(mine, "ada")
+    assert await objects.count(User) == 1
+
+
+def test_ruling_02_the_argument_wins(make_database: MakeDatabase) -> None:
+    class Mine(Manager):
+        database = make_database()
+
+    other = make_database()
+    assert Mine(other).database is other
+    assert Mine().database is Mine.database
+    assert Manager.database is None
+
+
+# 3. connect, close
+
+
+@both_kinds
+async def test_ruling_03_connect_and_close_are_idempotent(objects: Manager) -> None:
+    await objects.close()
+    await objects.connect()
+    await objects.connect()
+    assert objects.is_connected
+    await objects.close()
+    await objects.close()
+    assert not objects.is_connected
+
+
+@both_kinds
+async def test_ruling_03_fifty_concurrent_connects_open_one_pool(
+    make_database: MakeDatabase, pooled: bool, backend: Backend, sync: Any
+) -> None:
+    size = 3 if pooled else 1
+    objects = Manager(make_database(pooled=pooled, max_connections=size))
+    await asyncio.gather(*(objects.connect() for _ in range(50)))
+    assert objects.is_connected
+    if backend.server is not None:
+        assert 1 <= connections(backend, sync) <= size
+    await objects.close()
+    assert not objects.is_connected
+
+
+@both_kinds
+async def test_ruling_03_a_query_after_close_opens_it_again(objects: Manager) -> None:
+    await add(objects, "ada")
+    await objects.close()
+    assert await objects.count(User) == 1
+    assert objects.is_connected
+    await objects.close()
+    async with objects.atomic():
+        await add(objects, "bob")
+    assert await objects.count(User) == 2
+
+
+async def test_ruling_03_get_or_none_exists(objects: Manager) -> None:
+    assert await objects.get_or_none(User, name="ada") is None
+    await add(objects, "ada")
+    found = await objects.get_or_none(User, name="ada")
+    assert found is not None
+    assert found.name == "ada"
+
+
+# 4. Pools and limits
+
+
+@servers_only
+async def test_ruling_04_a_single_connection_is_queued_for(
+    make_database: MakeDatabase, backend: Backend, sync: Any
+) -> None:
+    objects = Manager(make_database(pooled=False))
+    numbers = await asyncio.gather(
+        *(connection_number(objects, backend) for _ in range(20))
+    )
+    assert len(set(numbers)) == 1
+    assert connections(backend, sync) == 1
+
+
+async def test_ruling_04_a_single_class_has_one_connection(
+    make_database: MakeDatabase,
+) -> None:
+    assert await is_full_at(make_database(pooled=False), 1)
+
+
+@servers_only
+async def test_ruling_04_the_sizes_of_pools(backend: Backend, path: Path) -> None:
+    name, options = backend.options(path)
+    database = POOLED[backend.name](name, **options)
+    await database.aio_connect()
+    assert statistics(database).size == 1
+    assert await is_full_at(database, {"postgres": 20, "mysql": 10}[backend.name])
+    await database.aio_close()
+
+
+SIZES: list[dict[str, Any]] = [
+    {"min_connections": 2, "max_connections": 2},
+    {"minsize": 2, "maxsize": 2},
+    {"min_size": 2, "max_size": 2},
+    {"pool_params": {"minsize": 2, "maxsize": 2}},
+]
+
+
+@pytest.mark.parametrize("options", SIZES, ids=["ours", "older", "newer", "dict"])
+@pytest.mark.parametrize("kinds", [SINGLE, POOLED], ids=["single", "pooled"])
+async def test_ruling_04_every_class_accepts_sizes(
+    backend: Backend, path: Path, kinds: Any, options: dict[str, Any]
+) -> None:
+    name, own = backend.options(path)
+    database = kinds[backend.name](name, **own, **options)
+    assert await is_full_at(database, 2)
+    await database.aio_close()
+
+
+@servers_only
+async def test_ruling_04_connections_are_held_ready(
+    make_database: MakeDatabase, backend: Backend, sync: Any
+) -> None:
+    database = make_database(min_connections=3, max_connections=4)
+    await database.aio_connect()
+    await until(lambda: statistics(database).size == 3)
+    assert connections(backend, sync) == 3
+
+
+@servers_only
+async def test_ruling_04_the_limit_of_connecting(make_database: MakeDatabase) -> None:
+    async with silent_server() as port:
+        database = make_database(host="127.0.0.1", port=port, connect_timeout=0.1)
+        with pytest.raises(peewee.OperationalError, match="connect_timeout"):
+            await database.aio_connect()
+
+
+async def test_ruling_04_the_limit_of_acquiring(make_database: MakeDatabase) -> None:
+    database = make_database(pooled=False, acquire_timeout=0.1)
+    await database.aio_connect()
+    async with blocks_open(database, 1):
+        with pytest.raises(peewee.OperationalError, match="acquire_timeout"):
+            await database.aio_execute(SEVEN)
+    assert await database.aio_execute(SEVEN)
+
+
+@servers_only
+async def test_ruling_04_the_limit_of_a_query(
+    make_database: MakeDatabase, backend: Backend
+) -> None:
+    database = make_database(query_timeout=0.1)
+    with pytest.raises(peewee.OperationalError, match="query_timeout"):
+        await database.aio_execute(sleep(backend, 60))
+    assert await database.aio_execute(SEVEN)
+
+
+@servers_only
+async def test_ruling_04_the_limits_are_separate(
+    make_database: MakeDatabase, backend: Backend
+) -> None:
+    """A query may take longer than one may wait for a connection."""
+    database = make_database(acquire_timeout=0.1)
+    await database.aio_connect()
+    assert len(await database.aio_execute(sleep(backend, 0.3))) == 1
+
+
+@both_kinds
+async def test_ruling_04_pool_options_never_reach_the_sync_driver(
+    make_database: MakeDatabase, pooled: bool
+) -> None:
+    database: Any = make_database(
+        pooled=pooled,
+        min_connections=1,
+        max_connections=2,
+        connect_timeout=10,
+        acquire_timeout=10,
+        query_timeout=10,
+        max_lifetime=10,
+        pool_params={"minsize": 1},
+    )
+    with database.allow_sync():
+        database.connect()
+        assert database.execute_sql("SELECT 7").fetchone() == (7,)
+    assert await database.aio_execute(SEVEN)
+
+
+# 5. What the driver is given
+
+
+@only("postgres")
+def test_ruling_05_the_environment_of_the_client_library(backend: Backend) -> None:
+    assert backend.server is not None
+    program = f"""
+import asyncio, peewee, peewee_async
+database = peewee_async.PostgresqlDatabase({backend.database!r})
+print(database.execute_sql("SHOW application_name").fetchone())
+database.close()
+async def main():
+    query = peewee.RawQuery("SHOW application_name").tuples()
+    print((await database.aio_execute(query))[0])
+asyncio.run(main())
+"""
+    done = run_python(
+        program,
+        PGHOST=backend.server.host,
+        PGPORT=str(backend.server.port),
+        PGUSER=backend.server.user,
+        PGPASSWORD=backend.server.password,
+        PGAPPNAME="named by PGAPPNAME",
+    )
+    assert quiet(done) == "('named by PGAPPNAME',)\n" * 2
+
+
+@asynccontextmanager
+async def unix_socket(backend: Backend, name: str) -> AsyncIterator[Path]:
+    """Have a unix socket that leads to the server."""
+    assert backend.server is not None
+    relay = Relay(backend.server.host, backend.server.port)
+    # The path of a socket may be about 100 bytes long: pytest's folders are longer.
+    with tempfile.TemporaryDirectory() as folder:
+        socket = Path(folder, name)
+        server = await asyncio.start_unix_server(relay, socket)
+        try:
+            yield socket
+        finally:
+            server.close()
+
+
+@only("postgres")
+async def test_ruling_05_a_unix_socket(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert backend.server is not None
+    async with unix_socket(backend, ".s.PGSQL.5432") as socket:
+        monkeypatch.setenv("PGHOST", str(socket.parent))
+        monkeypatch.setenv("PGPORT", "5432")
+        monkeypatch.setenv("PGUSER", backend.server.user)
+        monkeypatch.setenv("PGPASSWORD", backend.server.password)
+        objects = Manager(peewee_async.PostgresqlDatabase(backend.database))
+        assert await objects.scalar(SEVEN) == 7
+        await objects.close()
+
+
+@only("mysql")
+async def test_ruling_05_a_unix_socket_of_mysql(backend: Backend) -> None:
+    assert backend.server is not None
+    account = {"user": backend.server.user, "password": backend.server.password}
+    async with unix_socket(backend, "mysql.sock") as socket:
+        database = peewee_async.MySQLDatabase(
+            backend.database, unix_socket=str(socket), **account
+        )
+        assert await Manager(database).scalar(SEVEN) == 7
+        await database.aio_close()
+
+
+PASSWORDS = [
+    "two words",
+    "'single' \"double\"",
+    "back\\slash\\",
+    "100%s %(name)s %%",
+    "üñí€𝄞",
+    "user=x;host=y&z?#@:/",
+]
+
+
+@contextmanager
+def account(backend: Backend, sync: Any, password: str) -> Iterator[str]:
+    """Have an account with this password on the server."""
+    name = f"odd_{secrets.token_hex(4)}"
+    if backend.name == "postgres":
+        sync.execute_sql(f"CREATE ROLE {name} LOGIN PASSWORD %s", (password,))
+        yield name
+        sync.execute_sql(f"DROP ROLE {name}")
+    else:
+        sync.execute_sql(f"CREATE USER {name} IDENTIFIED BY %s", (password,))
+        sync.execute_sql(f"GRANT ALL ON {backend.database}.* TO {name}")
+        yield name
+        sync.execute_sql(f"DROP USER {name}")
+
+
+@servers_only
+@pytest.mark.parametrize("password", PASSWORDS)
+async def test_ruling_05_any_password(
+    make_database: MakeDatabase, backend: Backend, sync: Any, password: str
+) -> None:
+    server = backend.server
+    assert server is not None
+    with account(backend, sync, password) as user:
+        given = Manager(make_database(user=user, password=password))
+        assert await given.scalar(SEVEN) == 7
+        await given.close()
+        scheme = {"postgres": "postgresql", "mysql": "mysql"}[backend.name]
+        url = f"{scheme}+async://{user}:{quote(password, safe='')}@"
+        url += f"{server.host}:{server.port}/{backend.database}"
+        by_url = Manager(connect(url, unquote_password=True))
+        assert await by_url.scalar(SEVEN) == 7
+        await by_url.close()
+
+
+DRIVER_OPTIONS: dict[str, Any] = {
+    "postgres": (
+        {"application_name": "it's \\ 100%", "options": "-c work_mem=1234kB"},
+        "SELECT current_setting('application_name'), current_setting('work_mem')",
+        ("it's \\ 100%", "1234kB"),
+    ),
+    "mysql": (
+        {"init_command": "SET @x = 'two \"words\"'", "charset": "latin1"},
+        "SELECT @x, @@character_set_client",
+        ('two "words"', "latin1"),
+    ),
+    "sqlite": (
+        {"cached_statements": 3, "pragmas": {"cache_size": -77}},
+        "SELECT cache_size, 1 FROM pragma_cache_size",
+        (-77, 1),
+    ),
+}
+
+
+async def test_ruling_05_any_driver_option(
+    backend: Backend, path: Path, objects: Manager
+) -> None:
+    more, sql, values = DRIVER_OPTIONS[backend.name]
+    name, own = backend.options(path)
+    database: Any = SINGLE[backend.name](name, **own | more)
+    rows = await database.aio_execute(User.raw(sql.replace("%", "%%")).tuples())
+    assert list(rows) == [values]
+    with database.allow_sync():
+        assert database.execute_sql(sql).fetchone() == values
+    await database.aio_close()
+
+
+# 6. Databases that are named later
+
+
+@pytest.mark.parametrize("kinds", [SINGLE, POOLED], ids=["single", "pooled"])
+async def test_ruling_06_a_deferred_database(
+    backend: Backend, path: Path, objects: Manager, kinds: Any
+) -> None:
+    await add(objects, "ada")
+    database = kinds[backend.name](None)
+    late = Manager(database)
+    name, options = backend.options(path)
+    for _ in range(2):
+        assert not late.is_connected
+        with pytest.raises(peewee.InterfaceError, match="init"):
+            await late.get(User)
+        with pytest.raises(peewee.InterfaceError, match="init"):
+            await late.connect()
+        with pytest.raises(peewee.InterfaceError, match="init"):
+            async with late.atomic():
+                pass
+        database.init(name, **options)
+        assert (await late.get(User)).name == "ada"
+        await late.close()
+        database.init(None)
+
+
+PROXIES = pytest.mark.parametrize("kind", [peewee.Proxy, peewee.DatabaseProxy])
+
+
+@PROXIES
+async def test_ruling_06_a_manager_of_a_proxy(
+    objects: Manager, kind: type[peewee.Proxy]
+) -> None:
+    proxy = kind()
+    early = Manager(proxy)
+    proxy.initialize(objects.database)
+    for through in (early, Manager(proxy)):
+        async with through.atomic():
+            await through.get_or_create(User, name="ada")
+    assert await objects.count(User) == 1
+    assert early.is_connected
+
+
+@PROXIES
+async def test_ruling_06_a_model_of_a_proxy(
+    objects: Manager, kind: type[peewee.Proxy]
+) -> None:
+    proxy = kind()
+
+    class Late(AioModel):
+        name: Any = peewee.CharField()
+
+        class Meta:
+            database = proxy
+            table_name = "user"
+
+    made_early = Late.select(Late.name)
+    await add(objects, "ada")
+    with pytest.raises(peewee.InterfaceError, match="initialize"):
+        await Late.aio_get(name="ada")
+    proxy.initialize(objects.database)
+    assert (await Late.select(Late.name).aio_get()).name == "ada"
+    assert (await made_early.aio_get()).name == "ada"
+
+
+# 7. URLs
+
+CLASSES: dict[str, type[AioDatabase]] = {
+    "postgres+async": peewee_async.PostgresqlDatabase,
+    "postgresql+async": peewee_async.PostgresqlDatabase,
+    "postgres+pool+async": peewee_async.PooledPostgresqlDatabase,
+    "postgresql+pool+async": peewee_async.PooledPostgresqlDatabase,
+    "postgresext+async": peewee_async.PostgresqlExtDatabase,
+    "postgresqlext+async": peewee_async.PostgresqlExtDatabase,
+    "postgresext+pool+async": peewee_async.PooledPostgresqlExtDatabase,
+    "postgresqlext+pool+async": peewee_async.PooledPostgresqlExtDatabase,
+    "mysql+async": peewee_async.MySQLDatabase,
+    "mysql+pool+async": peewee_async.PooledMySQLDatabase,
+    "sqlite+async": peewee_async.SqliteDatabase,
+    "sqlite+pool+async": peewee_async.PooledSqliteDatabase,
+}
+
+
+@pytest.mark.parametrize(("scheme", "kind"), CLASSES.items())
+def test_ruling_07_the_class_of_a_scheme(scheme: str, kind: type[AioDatabase]) -> None:
+    database: Any = connect(f"{scheme}://me:pass@db.example:1234/name")
+    assert type(database) is kind
+    if "sqlite" not in scheme:
+        assert database.database == "name"
+        assert database.connect_params["host"] == "db.example"
+        assert database.connect_params["port"] == 1234
+
+
+async def test_ruling_07_every_scheme_connects(
+    backend: Backend, path: Path, objects: Manager
+) -> None:
+    await add(objects, "ada")
+    tried = 0
+    for scheme in CLASSES:
+        if not scheme.startswith(backend.name):
+            continue
+        tried += 1
+        place = f"/{path}"
+        if server := backend.server:
+            secret = f"{server.user}:{server.password}"
+            place = f"{secret}@{server.host}:{server.port}/{backend.database}"
+        through = Manager(connect(f"{scheme}://{place}"))
+        assert (await through.get(User)).name == "ada"
+        await through.close()
+    assert tried == {"postgres": 8, "mysql": 2, "sqlite": 2}[backend.name]
+
+
+async def test_ruling_07_options_in_a_url() -> None:
+    database: Any = connect("sqlite+pool+async:///:memory:?cached_statements=7")
+    assert database.connect_params == {"cached_statements": 7}
+    assert await is_full_at(database, 1)
+    await database.aio_close()
+
+
+# 8. PostgreSQL with extensions
+
+EXT = pytest.mark.parametrize(
+    "kind",
+    [
+        peewee_asyncext.PostgresqlExtDatabase,
+        peewee_asyncext.PooledPostgresqlExtDatabase,
+    ],
+)
+
+
+def test_ruling_08_both_names_are_in_both_modules() -> None:
+    for name in ("PostgresqlExtDatabase", "PooledPostgresqlExtDatabase"):
+        assert getattr(peewee_asyncext, name) is getattr(peewee_async, name)
+
+
+class Labelled(peewee.Model):
+    id: Any = peewee.AutoField()
+    data: Any = BinaryJSONField(null=True, index=False)
+    labels: Any = HStoreField(index=False)
+
+
+@pytest.fixture
+def hstore(sync: Any) -> Iterator[None]:
+    sync.execute_sql("CREATE EXTENSION hstore")
+    yield
+    sync.execute_sql("DROP EXTENSION hstore CASCADE")
+
+
+@only("postgres")
+@EXT
+async def test_ruling_08_json_is_always_on(
+    kind: Any, backend: Backend, path: Path
+) -> None:
+    name, options = backend.options(path)
+    sql = """SELECT '{"a": [1, null]}'::json, '{"a": [1, null]}'::jsonb"""
+    for more in ({}, {"register_hstore": False}):
+        objects = Manager(kind(name, **options, **more))
+        (row,) = await objects.execute(User.raw(sql).tuples())
+        assert row == ({"a": [1, None]},) * 2
+        await objects.close()
+
+
+@only("postgres")
+@EXT
+@pytest.mark.usefixtures("hstore")
+async def test_ruling_08_hstore_is_on_by_default(
+    kind: Any, backend: Backend, path: Path, tables: CreateTables
+) -> None:
+    tables(Labelled)
+    name, options = backend.options(path)
+    objects = Manager(kind(name, **options))
+    made = await objects.create(Labelled, labels={"a": "1", "b": None})
+    found = await objects.get(Labelled, id=made.id)
+    assert found.labels == {"a": "1", "b": None}
+    has_a = Labelled.labels.contains("a")
+    assert await objects.count(Labelled.select().where(has_a)) == 1
+    await objects.close()
+
+
+@only("postgres")
+@EXT
+@pytest.mark.usefixtures("hstore")
+async def test_ruling_08_hstore_can_be_turned_off(
+    kind: Any, backend: Backend, path: Path
+) -> None:
+    name, options = backend.options(path)
+    objects = Manager(kind(name, **options, register_hstore=False))
+    query = User.raw("SELECT 'a=>1'::hstore").tuples()
+    assert await objects.execute(query) == [('"a"=>"1"',)]
+    await objects.close()
+
+
+@only("postgres")
+@EXT
+async def test_ruling_08_a_server_without_the_extension_is_no_error(
+    kind: Any, backend: Backend, path: Path
+) -> None:
+    name, options = backend.options(path)
+    objects = Manager(kind(name, **options))
+    assert await objects.scalar(SEVEN) == 7
+    with objects.allow_sync():
+        assert objects.database.execute_sql("SELECT 7").fetchone() == (7,)
+    await objects.close()
