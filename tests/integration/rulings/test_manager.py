@@ -1,0 +1,832 @@
+"""Rulings 10 to 20: the Manager."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import peewee
+import pytest
+from peewee import fn
+
+from peewee_async import AioModel, Manager
+from tests.integration.backends import SINGLE, Backend
+from tests.integration.checks import both_kinds, dirty, only, seen
+from tests.integration.conftest import CreateTables, MakeDatabase
+from tests.integration.models import (
+    Comment,
+    Country,
+    Line,
+    Membership,
+    PlainPost,
+    PlainUser,
+    Post,
+    Slot,
+    Token,
+    User,
+    people,
+)
+from tests.integration.rulings.common import Oops, add, ages
+from tests.integration.rulings.conftest import Names, Sent, Served
+
+
+@pytest.fixture
+async def filled(objects: Manager) -> Manager:
+    """A Manager with three users, and for each two posts; the second is reviewed."""
+    await objects.execute(User.insert_many(people(3)))
+    users = await objects.execute(User.select().order_by(User.id))
+    for number, user in enumerate(users):
+        await objects.create(Post, author=user, title=f"{number}a", views=number)
+        other = users[(number + 1) % 3]
+        post = await objects.create(
+            Post, author=user, reviewer=other, title=f"{number}b"
+        )
+        await objects.create(Comment, post=post, text=f"on {number}b")
+    return objects
+
+
+def from_users(objects: Manager, what: str = "*") -> str:
+    opening, closing = objects.database.quote
+    return f"SELECT {what} FROM {opening}user{closing}"
+
+
+# 10. Names of fields
+
+
+class Odd(AioModel):
+    id: Any
+    model: Any = peewee.CharField()
+    source: Any = peewee.CharField()
+    query: Any = peewee.CharField()
+
+
+@pytest.fixture
+def odd(objects: Manager, tables: CreateTables) -> Iterator[dict[str, Any]]:
+    tables(Odd)
+    with objects.database.bind_ctx([Odd], False, False):
+        yield {"model": "m", "source": "s", "query": "q"}
+
+
+async def test_ruling_10_fields_named_like_arguments(
+    objects: Manager, odd: dict[str, Any]
+) -> None:
+    made = await objects.create(Odd, **odd)
+    assert await objects.get(Odd, **odd) == made
+    assert await objects.get_or_none(Odd, **odd) == made
+    assert await objects.get_or_create(Odd, **odd) == (made, False)
+    assert await Odd.aio_get(**odd) == made
+    assert await Odd.aio_get_or_none(**odd) == made
+    assert await Odd.aio_get_or_create(**odd) == (made, False)
+    assert (await objects.create_or_get(Odd, **odd))[1]
+    assert (await Odd.aio_create(**odd)).query == "q"
+
+
+async def test_ruling_10_first_arguments_have_no_names(objects: Manager) -> None:
+    loose: Any = objects
+    with pytest.raises(TypeError):
+        await loose.get(source=User)
+    with pytest.raises(TypeError):
+        await loose.create(model=User, name="ada")
+
+
+# 11. get
+
+SOURCES: dict[str, Callable[[Manager], Any]] = {
+    "model": lambda objects: User,
+    "alias": lambda objects: User.alias("u"),
+    "select": lambda objects: User.select(),
+    "compound": lambda objects: User.select() | User.select(),
+    "raw": lambda objects: User.raw(from_users(objects)),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+async def test_ruling_11_what_one_can_get_from(objects: Manager, source: Any) -> None:
+    with pytest.raises(User.DoesNotExist):
+        await objects.get(source(objects))
+    assert await objects.get_or_none(source(objects)) is None
+    await add(objects, "ada")
+    found = await objects.get(source(objects))
+    assert (type(found), found.name) == (User, "ada")
+
+
+async def test_ruling_11_the_three_forms_of_the_text(filled: Manager) -> None:
+    key = (await filled.get(User, name="user1")).id
+    found = [
+        await filled.get(User, id=key),
+        await filled.get(User, User.id == key),
+        await filled.get(User.select().where(User.id == key)),
+    ]
+    assert [user.name for user in found] == ["user1"] * 3
+
+
+async def test_ruling_11_the_class_itself_is_ignored(filled: Manager) -> None:
+    found = [
+        await filled.get(User, User, name="user1"),
+        await filled.get(User.select(), User, User.name == "user1"),
+        await filled.get_or_none(User, User, name="user1"),
+        await User.aio_get(User, name="user1"),
+        await User.aio_get_or_none(User, name="user1"),
+    ]
+    assert [user and user.name for user in found] == ["user1"] * 5
+
+
+async def test_ruling_11_another_class_is_refused_with_a_hint(objects: Manager) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: objects.get(User, Post),
+        lambda: objects.get_or_none(User, Post),
+        lambda: User.aio_get(Post, name="ada"),
+        lambda: User.aio_get_or_none(Post),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"Post\.id == 1"):
+            await call()
+
+
+async def test_ruling_11_keywords_follow_the_rules_of_filter(filled: Manager) -> None:
+    assert (await filled.get(User, age__gt=1)).name == "user2"
+    assert (await filled.get(User, age__in=[1, 7])).name == "user1"
+    assert (await filled.get(Post, author__name="user1", views=1)).title == "1a"
+    assert (await filled.get(Post, title__startswith="2", author__age__gte=2)).id
+    assert (await Post.aio_get(author__name="user1", views=1)).title == "1a"
+    mixed = await filled.get(User.select().where(User.age < 2), User.age > 0, age=1)
+    assert mixed.name == "user1"
+
+
+@pytest.mark.parametrize("source", ["model", "alias", "select", "compound"])
+async def test_ruling_11_the_sql_has_limit_1(
+    filled: Manager, sent: Sent, source: str
+) -> None:
+    sent()
+    await filled.get(SOURCES[source](filled))
+    (sql,) = sent()
+    assert sql.count("LIMIT") == 1
+
+
+async def test_ruling_11_a_missing_row_is_the_error_of_its_model(
+    filled: Manager,
+) -> None:
+    for model in (User, Post, Comment):
+        with pytest.raises(model.DoesNotExist) as caught:
+            await filled.get(model, id=0)
+        assert type(caught.value) is model.DoesNotExist
+
+
+# 12. Models without a database
+
+
+async def test_ruling_12_a_model_without_a_database(objects: Manager) -> None:
+    ada = await objects.create(PlainUser, name="ada")
+    assert ada.id == (await objects.get(PlainUser, name="ada")).id
+    ada.age = 5
+    assert await objects.update(ada) == 1
+    key = await objects.execute(PlainUser.insert(name="bob"))
+    assert key == (await objects.get(PlainUser, name="bob")).id
+    await objects.create(PlainPost, author=ada, title="first")
+    (_, user) = await objects.prefetch(
+        PlainUser.select().order_by(PlainUser.age), PlainPost
+    )
+    assert [post.title for post in user.posts] == ["first"]
+    assert (await objects.get_or_create(PlainUser, name="ada"))[1] is False
+    assert (await objects.create_or_get(PlainUser, name="ada"))[1] is False
+    assert await objects.scalar(PlainUser.select(fn.MAX(PlainUser.age))) == 5
+    assert await objects.delete(ada, recursive=True) == 1
+    assert await objects.count(PlainUser) == 1
+    assert PlainUser._meta.database is None
+    assert PlainPost._meta.database is None
+
+
+@only("postgres", "sqlite")
+async def test_ruling_12_returning_without_a_database(objects: Manager) -> None:
+    query = PlainUser.insert(name="ada").returning(PlainUser.name)
+    assert [user.name for user in await objects.execute(query)] == ["ada"]
+
+
+async def test_ruling_12_a_query_of_the_same_family_runs_on_the_managers(
+    objects: Manager, make_database: MakeDatabase
+) -> None:
+    await add(objects, "ada")
+    nowhere = make_database(name="there_is_no_such_place")
+    with User.bind_ctx(nowhere, False, False):
+        assert (await objects.get(User, name="ada")).name == "ada"
+        assert await objects.count(User.select()) == 1
+        await objects.create(User, name="bob")
+    assert not nowhere.is_connected
+    assert await objects.count(User) == 2
+
+
+async def test_ruling_12_a_query_of_another_family_is_refused(
+    objects: Manager, backend: Backend
+) -> None:
+    family = "mysql" if backend.name == "postgres" else "postgres"
+    with (
+        User.bind_ctx(SINGLE[family]("elsewhere"), False, False),
+        pytest.raises(peewee.InterfaceError, match=r"bound to a \w+ database"),
+    ):
+        await objects.execute(User.select())
+
+
+# 13. create
+
+
+KEYS: dict[str, tuple[type[AioModel], dict[str, Any]]] = {
+    "auto": (User, {"name": "ada", "age": 3}),
+    "auto, given": (User, {"id": 77, "name": "ada"}),
+    "char": (Country, {"code": "nl", "label": "Netherlands"}),
+    "uuid": (Token, {"id": uuid.UUID(int=7), "label": "t"}),
+    "composite": (Membership, {"user": 1, "club": "chess"}),
+    "none": (Line, {"text": "no key"}),
+}
+
+
+def state(instance: Any) -> tuple[Any, ...]:
+    """Give what an object holds, but for a key that is a different one each time."""
+    data = dict(instance.__data__)
+    if type(instance) is User and data["id"] != 77:
+        assert isinstance(data.pop("id"), int)
+    return type(instance), data, dirty(instance)
+
+
+@pytest.mark.parametrize(("model", "data"), KEYS.values(), ids=KEYS)
+async def test_ruling_13_create_is_as_in_sync(
+    objects: Manager, tables: CreateTables, model: Any, data: dict[str, Any]
+) -> None:
+    if model is not User:
+        tables(model)
+    made = await objects.create(model, **data)
+    row = await objects.get(model.select().dicts())
+    await objects.execute(model.delete())
+    with objects.allow_sync():
+        wanted = model.create(**data)
+        wanted_row = model.select().dicts().get()
+    assert state(made) == state(wanted)
+    assert {**row, "id": 0} == {**wanted_row, "id": 0}
+
+
+async def test_ruling_13_a_default_makes_the_key(
+    objects: Manager, tables: CreateTables
+) -> None:
+    tables(Token)
+    one, two = await objects.create(Token), await objects.create(Token)
+    assert one.id != two.id
+    assert await objects.get(Token, id=two.id) == two
+
+
+@only("postgres")
+@pytest.mark.usefixtures("served")
+async def test_ruling_13_a_key_made_by_the_server(objects: Manager) -> None:
+    made: Any = await objects.create(Served, label="a")
+    assert uuid.UUID(made.id).version == 4
+    assert (await objects.get(Served, id=made.id)).label == "a"
+
+
+@pytest.mark.usefixtures("served")
+async def test_ruling_13_a_key_made_by_the_server_is_as_in_sync(
+    objects: Manager,
+) -> None:
+    made: Any = await objects.create(Served, label="a")
+    with objects.allow_sync():
+        wanted: Any = Served.create(label="a")
+    assert type(made.id) is type(wanted.id)
+    assert dirty(made) == dirty(wanted)
+    assert await objects.count(Served) == 2
+
+
+# 14. update
+
+
+async def test_ruling_14_all_columns_but_the_key(filled: Manager, sent: Sent) -> None:
+    ada = await filled.get(User, name="user1")
+    ada.name, ada.age, ada.email = "ada", 36, None
+    sent()
+    assert await filled.update(ada) == 1
+    (sql,) = sent()
+    assert "name" in sql
+    assert "age" in sql
+    assert "email" in sql
+    row = await filled.get(User.select().where(User.id == ada.id).dicts())
+    assert row == {"id": ada.id, "name": "ada", "age": 36, "email": None}
+
+
+async def test_ruling_14_dirty_columns_only(
+    objects: Manager, tables: CreateTables
+) -> None:
+    tables(Country)
+    country = await objects.create(Country, code="nl", label="Holland")
+    await objects.execute(Country.update(label="changed elsewhere"))
+    assert await objects.update(country) == 0
+    assert (await objects.get(Country)).label == "changed elsewhere"
+    country.label = "Netherlands"
+    assert await objects.update(country) == 1
+    assert (await objects.get(Country)).label == "Netherlands"
+
+
+ONLY: dict[str, Any] = {
+    "a list of names": ["views"],
+    "a column": ["view_count"],
+    "a field": (Post.views,),
+    "a set": {"views"},
+    "an iterator": iter(["views"]),
+    "keys": {"views": 0}.keys(),
+    "twice": [Post.views, "views", "view_count"],
+}
+
+
+@pytest.mark.parametrize("kind", ONLY)
+async def test_ruling_14_only_takes_names(filled: Manager, kind: str) -> None:
+    wanted = iter(["views"]) if kind == "an iterator" else ONLY[kind]
+    post = await filled.get(Post, title="1a")
+    post.views, post.title = 70, "not written"
+    assert await filled.update(post, only=wanted) == 1
+    found = await filled.get(Post, id=post.id)
+    assert (found.views, found.title) == (70, "1a")
+
+
+async def test_ruling_14_only_takes_foreign_keys(filled: Manager) -> None:
+    post = await filled.get(Post, title="1a")
+    (first, *_, last) = await filled.execute(User.select().order_by(User.id))
+    for only_one, user in (("author", first), ("author_id", last)):
+        post.author = user
+        assert await filled.update(post, only=[only_one]) == 1
+        assert (await filled.get(Post, id=post.id)).author_id == user.id
+
+
+async def test_ruling_14_an_unknown_name_is_named(filled: Manager, sent: Sent) -> None:
+    user = await filled.get(User, name="user1")
+    sent()
+    with pytest.raises(ValueError, match="'nose'"):
+        await filled.update(user, only=["age", "nose"])
+    with pytest.raises(ValueError, match="title"):
+        await filled.update(user, only=[Post.title])
+    assert sent() == []
+
+
+async def test_ruling_14_nothing_to_write_sends_nothing(
+    filled: Manager, sent: Sent, tables: CreateTables
+) -> None:
+    tables(Membership)
+    user = await filled.get(User, name="user1")
+    member = await filled.create(Membership, user=1, club="chess")
+    sent()
+    assert await filled.update(user, only=[]) == 0
+    assert await filled.update(user, only=["id"]) == 0
+    assert await filled.update(member, only=["user", "club"]) == 0
+    assert sent() == []
+
+
+async def test_ruling_14_a_missing_key_points_to_create(objects: Manager) -> None:
+    with pytest.raises(ValueError, match="create"):
+        await objects.update(User(name="ada"))
+    with pytest.raises(ValueError, match="create"):
+        await objects.update(User(name="ada"), only=["name"])
+    assert await objects.count(User) == 0
+
+
+async def test_ruling_14_the_number_of_rows(filled: Manager) -> None:
+    user = await filled.get(User, name="user1")
+    user.age = 70
+    assert await filled.update(user) == 1
+    await filled.delete(user, recursive=True)
+    assert await filled.update(user) == 0
+
+
+# 15. delete
+
+
+async def test_ruling_15_delete_returns_its_own_rows(filled: Manager) -> None:
+    comment = await filled.get(Comment)
+    assert await filled.delete(comment) == 1
+    assert await filled.delete(comment) == 0
+    assert await filled.count(Comment) == 2
+
+
+async def test_ruling_15_nullable_keys_are_set_to_null(filled: Manager) -> None:
+    user = await filled.get(User, name="user1")
+    assert await filled.delete(user, recursive=True) == 1
+    left = Post.select(Post.title, Post.reviewer).order_by(Post.title).tuples()
+    rows = dict(await filled.execute(left))
+    # 0b was reviewed by user1, and 2b by user0.
+    assert set(rows) == {"0a", "0b", "2a", "2b"}
+    assert rows["0b"] is None
+    assert rows["2b"] is not None
+    assert await filled.count(Comment) == 2
+
+
+async def test_ruling_15_delete_nullable_deletes_them(filled: Manager) -> None:
+    await filled.execute(Comment.delete())
+    user = await filled.get(User, name="user1")
+    assert await filled.delete(user, recursive=True, delete_nullable=True) == 1
+    titles = Post.select(Post.title).order_by(Post.title).tuples()
+    assert await filled.execute(titles) == [("0a",), ("2a",), ("2b",)]
+
+
+async def test_ruling_15_delete_is_one_atomic_block(
+    filled: Manager, sent: Sent
+) -> None:
+    user = await filled.get(User, name="user1")
+    sent()
+    with pytest.raises(peewee.IntegrityError):  # comments on posts it reviewed
+        await filled.delete(user, recursive=True, delete_nullable=True)
+    assert [sql.split()[0] for sql in sent()][-1] == "ROLLBACK"
+    assert await filled.count(Post) == 6
+    assert await filled.count(Comment) == 3
+    async with filled.atomic():
+        with pytest.raises(peewee.IntegrityError):
+            await filled.delete(user, recursive=True, delete_nullable=True)
+        await add(filled, "ada")
+    assert await filled.count(Post) == 6
+    assert await filled.count(User) == 4
+
+
+# 16. get_or_create
+
+FIFTY = 50
+
+
+async def test_ruling_16_defaults_are_not_changed(objects: Manager) -> None:
+    defaults = {"age": 36}
+    for created in (True, False):
+        ada, was_created = await objects.get_or_create(User, defaults, name="ada")
+        assert (ada.age, was_created) == (36, created)
+    assert (await User.aio_get_or_create(name="bob", defaults=defaults))[1]
+    assert defaults == {"age": 36}
+
+
+def one_of_fifty(results: list[tuple[User, bool]]) -> User:
+    assert len(results) == FIFTY
+    assert sum(created for _, created in results) == 1
+    assert len({user.id for user, _ in results}) == 1
+    return results[0][0]
+
+
+@both_kinds
+async def test_ruling_16_fifty_concurrent_calls(objects: Manager) -> None:
+    ada = one_of_fifty(
+        await asyncio.gather(
+            *(
+                objects.get_or_create(User, {"age": age}, name="ada")
+                for age in range(FIFTY)
+            )
+        )
+    )
+    assert await ages(objects) == [ada.age]
+
+
+async def test_ruling_16_fifty_concurrent_calls_of_the_model(objects: Manager) -> None:
+    one_of_fifty(
+        await asyncio.gather(
+            *(User.aio_get_or_create(name="ada") for _ in range(FIFTY))
+        )
+    )
+    assert await objects.count(User) == 1
+
+
+@both_kinds
+async def test_ruling_16_fifty_calls_inside_a_transaction(
+    objects: Manager, names: Names
+) -> None:
+    async with objects.atomic():
+        one_of_fifty(
+            await asyncio.gather(
+                *(objects.get_or_create(User, name="ada") for _ in range(FIFTY))
+            )
+        )
+        assert names() == set()
+    assert names() == {"ada"}
+
+
+async def test_ruling_16_a_collision_leaves_the_transaction_usable(
+    objects: Manager, names: Names
+) -> None:
+    async with objects.atomic():
+        await add(objects, "ada")
+        with pytest.raises(peewee.IntegrityError):
+            await objects.get_or_create(User, name="ada", age=99)
+        await add(objects, "bob")
+    assert names() == {"ada", "bob"}
+
+
+# 17. create_or_get
+
+
+@pytest.fixture
+async def slot(objects: Manager, tables: CreateTables) -> Slot:
+    """A row with a unique name, and a room and an hour that are unique together."""
+    tables(Slot)
+    return await objects.create(Slot, id=7, name="a", room=1, hour=1)
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        {"id": 7, "room": 2, "hour": 2},
+        {"name": "a", "room": 2, "hour": 2},
+        {"room": 1, "hour": 1},
+        {"id": 7, "name": "a", "room": 1, "hour": 1},
+    ],
+    ids=["primary key", "unique field", "unique index", "all"],
+)
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside"])
+async def test_ruling_17_where_the_existing_row_is_looked_for(
+    objects: Manager, slot: Slot, taken: dict[str, Any], inside: bool
+) -> None:
+    if inside:
+        async with objects.atomic():
+            found, created = await objects.create_or_get(Slot, **taken)
+            await objects.create(Slot, room=9, hour=9)
+    else:
+        found, created = await objects.create_or_get(Slot, **taken)
+    assert (found.id, found.name, created) == (7, "a", False)
+    assert await objects.count(Slot) == 1 + inside
+
+
+async def test_ruling_17_a_new_row(objects: Manager, slot: Slot) -> None:
+    for hour in (2, 3):  # half of a unique index is no reason to find anything
+        made, created = await objects.create_or_get(Slot, room=1, hour=hour)
+        assert created
+        assert (await objects.get(Slot, id=made.id)).hour == hour
+
+
+async def test_ruling_17_several_candidates(objects: Manager, slot: Slot) -> None:
+    await objects.create(Slot, name="b", room=2, hour=2)
+    with pytest.raises(peewee.IntegrityError):
+        await objects.create_or_get(Slot, name="b", room=1, hour=1)
+    assert await objects.count(Slot) == 2
+
+
+async def test_ruling_17_no_candidate(objects: Manager, slot: Slot, sync: Any) -> None:
+    """What is unique in the table, and the model does not know it."""
+    sync.execute_sql("CREATE UNIQUE INDEX one_of_each ON slot (seats)")
+    with pytest.raises(peewee.IntegrityError):
+        await objects.create_or_get(Slot, name="b", room=2, hour=2)
+    assert await objects.count(Slot) == 1
+
+
+async def test_ruling_17_not_about_uniqueness(objects: Manager, slot: Slot) -> None:
+    with pytest.raises((peewee.IntegrityError, peewee.OperationalError)):
+        await objects.create_or_get(Slot, name="a", room=1, hour=1, seats=0)
+    with pytest.raises(peewee.IntegrityError):
+        await objects.create_or_get(Post, author=404, title="nobody's")
+
+
+async def test_ruling_17_one_of_many_callers_creates(objects: Manager) -> None:
+    one_of_fifty(
+        await asyncio.gather(
+            *(objects.create_or_get(User, name="ada") for _ in range(FIFTY))
+        )
+    )
+    assert await objects.count(User) == 1
+
+
+# 18. execute
+
+QUERIES: dict[str, Callable[[], Any]] = {
+    "insert": lambda: User.insert(id=70, name="ada"),
+    "insert of many": lambda: User.insert_many(
+        [{"id": 70, "name": "ada"}, {"id": 71, "name": "bob"}]
+    ).as_rowcount(),
+    "insert from": lambda: User.insert_from(
+        User.select(User.id + 70, User.email, User.age).where(User.age == 0),
+        [User.id, User.name, User.age],
+    ).as_rowcount(),
+    "update": lambda: User.update(age=User.age + 1).where(User.age > 0),
+    "update of none": lambda: User.update(age=1).where(User.age > 9),
+    "delete": lambda: Comment.delete(),
+    "select": lambda: User.select().order_by(User.age),
+    "tuples": lambda: User.select(User.name, User.age).order_by(User.age).tuples(),
+    "dicts": lambda: User.select(User.name, User.age).order_by(User.age).dicts(),
+    "namedtuples": lambda: User.select(User.age).order_by(User.age).namedtuples(),
+    "objects": lambda: User.select(User.age).order_by(User.age).objects(),
+    "join": lambda: (
+        Post.select(Post, User).join(User, on=Post.author).order_by(Post.title)
+    ),
+    "aggregate": lambda: (
+        User.select(User.age, fn.COUNT(User.id).alias("n"))
+        .group_by(User.age)
+        .order_by(User.age)
+    ),
+    "none": lambda: User.select().where(User.age > 9),
+    "compound": lambda: (User.select(User.age) | User.select(User.age)).order_by(
+        peewee.SQL("1")
+    ),
+    "noop": lambda: User.noop(),
+    "alias": lambda: User.alias("u").select().order_by(peewee.SQL("1")),
+    "values": lambda: peewee.ValuesList([(1, "a")]).select(),
+    "table": lambda: peewee.Table("user", ("name", "age")).select(peewee.SQL("1")),
+}
+RETURNING: dict[str, Callable[[], Any]] = {
+    "insert": lambda: User.insert(id=70, name="ada").returning(User),
+    "update": lambda: (
+        User.update(age=9).where(User.age == 1).returning(User.age).tuples()
+    ),
+    "delete": lambda: Comment.delete().returning(Comment.text).dicts(),
+}
+
+
+async def in_both_ways(objects: Manager, query: Callable[[], Any]) -> tuple[Any, Any]:
+    """Run a query asynchronously and synchronously, and leave no trace of it."""
+    with objects.allow_sync(), objects.database.atomic() as transaction:
+        wanted = query().execute(objects.database)
+        wanted = list(wanted) if hasattr(wanted, "__iter__") else wanted
+        transaction.rollback()
+    with suppress(Oops):
+        async with objects.atomic():
+            got = await objects.execute(query())
+            raise Oops
+    return got, wanted
+
+
+async def test_ruling_18_execute_gives_what_sync_gives(filled: Manager) -> None:
+    for kind, query in QUERIES.items():
+        got, wanted = await in_both_ways(filled, query)
+        assert seen(got) == seen(wanted), kind
+
+
+@only("postgres", "sqlite")
+async def test_ruling_18_returning_gives_what_sync_gives(filled: Manager) -> None:
+    for kind, query in RETURNING.items():
+        got, wanted = await in_both_ways(filled, query)
+        assert seen(got) == seen(wanted), kind
+
+
+async def test_ruling_18_raw_gives_what_sync_gives(filled: Manager) -> None:
+    sql = from_users(filled, "id, name, age")
+    for query in (User.raw(sql), User.raw(sql).dicts(), peewee.RawQuery(sql).tuples()):
+        got, wanted = await in_both_ways(filled, query.clone)
+        assert seen(got) == seen(wanted)
+
+
+async def test_ruling_18_rows_are_like_a_list(filled: Manager) -> None:
+    users = await filled.execute(User.select().order_by(User.age))
+    assert [user.age for user in users] == [user.age for user in users] == [0, 1, 2]
+    assert len(users) == 3
+    assert (users[1].age, users[-1].age) == (1, 2)
+    assert [user.age for user in users[1:]] == [1, 2]
+    assert users
+    assert not await filled.execute(User.select().where(User.age > 9))
+
+
+# 19. prefetch
+
+
+async def test_ruling_19_join_is_the_default_of_a_manager(
+    filled: Manager, sent: Sent
+) -> None:
+    sent()
+    await filled.prefetch(User.select(), Post)
+    posts, users = sent()
+    assert "JOIN" not in users
+    assert "JOIN" in posts
+    await filled.prefetch(User.select(), Post, prefetch_type=peewee.PREFETCH_TYPE.WHERE)
+    assert "JOIN" not in "".join(sent())
+
+
+async def test_ruling_19_where_is_the_default_of_aio_prefetch(
+    filled: Manager, sent: Sent
+) -> None:
+    sent()
+    await User.select().aio_prefetch(Post)
+    posts, users = sent()
+    assert "JOIN" not in users + posts
+    assert " IN (" in posts
+    await User.select().aio_prefetch(Post, prefetch_type=peewee.PREFETCH_TYPE.JOIN)
+    assert "JOIN" in "".join(sent())
+
+
+GRAPHS: dict[str, Callable[[], tuple[Any, ...]]] = {
+    "downwards": lambda: (Post.select().order_by(Post.id), Comment),
+    "a condition": lambda: (Post.select().where(Post.views > 0).order_by(Post.id),),
+    "with its model": lambda: ((Post.select().order_by(Post.id), User),),
+}
+
+
+@pytest.mark.parametrize("kind", ["WHERE", "JOIN"])
+async def test_ruling_19_prefetch_gives_the_graph_of_sync(
+    filled: Manager, kind: str
+) -> None:
+    how: Any = {"prefetch_type": peewee.PREFETCH_TYPE[kind]}
+    users = User.select().order_by(User.id)
+    for name, graph in GRAPHS.items():
+        got = await filled.prefetch(users, *graph(), **how)
+        again = await users.aio_prefetch(*graph(), **how)
+        with filled.allow_sync():
+            wanted = list(peewee.prefetch(users, *graph(), **how))
+        assert seen(got) == seen(again) == seen(wanted), name
+
+
+async def test_ruling_19_two_keys_to_one_model(filled: Manager) -> None:
+    users = await filled.prefetch(User.select().order_by(User.id), Post)
+    written = [{post.title for post in user.posts} for user in users]
+    assert written == [{"0a", "0b"}, {"1a", "1b"}, {"2a", "2b"}]
+    reviewed = [{post.title for post in user.reviews} for user in users]
+    assert reviewed == [{"2b"}, {"0b"}, {"1b"}]
+
+
+async def test_ruling_19_without_subqueries_it_executes(filled: Manager) -> None:
+    users = await filled.prefetch(User.select().order_by(User.id))
+    assert [user.name for user in users] == ["user0", "user1", "user2"]
+    assert len(await User.select().aio_prefetch()) == 3
+
+
+async def test_ruling_19_the_result_is_executed(filled: Manager, sent: Sent) -> None:
+    posts = Post.select().order_by(Post.title)
+    users = await filled.prefetch(User.select().order_by(User.id), posts, Comment)
+    sent()
+    assert len(users) == 3
+    assert users[2].posts[1].comments[0].text == "on 2b"
+    assert [user.id for user in users] == [user.id for user in users]
+    assert sent() == []
+
+
+# 20. count, scalar
+
+SHAPES: dict[str, Callable[[Manager], Any]] = {
+    "all": lambda objects: User.select(),
+    "where": lambda objects: User.select().where(User.age > 0),
+    "distinct": lambda objects: Post.select(Post.author).distinct(),
+    "group by": lambda objects: Post.select(Post.author, fn.COUNT(Post.id)).group_by(
+        Post.author
+    ),
+    "having": lambda objects: (
+        Post.select(Post.author).group_by(Post.author).having(fn.SUM(Post.views) > 1)
+    ),
+    "limit": lambda objects: User.select().order_by(User.age).limit(2),
+    "offset": lambda objects: User.select().order_by(User.age).limit(2).offset(2),
+    "join": lambda objects: User.select(User, Post).join(Post, on=Post.author),
+    "compound": lambda objects: User.select(User.age) | Post.select(Post.views),
+    "union all": lambda objects: User.select(User.age) + User.select(User.age),
+    "raw": lambda objects: User.raw(from_users(objects)),
+    "aggregate": lambda objects: User.select(fn.MAX(User.age)),
+    "no rows": lambda objects: User.select().where(User.age > 9),
+    "noop": lambda objects: User.noop(),
+    "alias": lambda objects: User.alias("u").select(),
+    "tuples": lambda objects: User.select(User.age).tuples(),
+}
+
+
+async def test_ruling_20_count_is_the_number_of_rows(filled: Manager) -> None:
+    for name, shape in SHAPES.items():
+        rows = await filled.execute(shape(filled))
+        assert await filled.count(shape(filled)) == len(rows), name
+
+
+async def test_ruling_20_count_without_the_limit(filled: Manager) -> None:
+    query = User.select().order_by(User.age).limit(1).offset(1)
+    assert await filled.count(query) == 1
+    assert await filled.count(query, clear_limit=True) == 3
+
+
+async def test_ruling_20_scalar_converts_like_sync(
+    objects: Manager, tables: CreateTables
+) -> None:
+    tables(Token)
+    token = await objects.create(Token, label="t")
+    for field in (Token.id, Token.label, fn.COUNT(Token.id)):
+        got = await objects.scalar(Token.select(field))
+        with objects.allow_sync():
+            wanted: Any = Token.select(field)
+            assert seen(got) == seen(wanted.scalar())
+    assert await objects.scalar(Token.select(Token.id)) == token.id
+
+
+async def test_ruling_20_scalar_limits_a_copy(filled: Manager, sent: Sent) -> None:
+    query = User.select(User.name).order_by(User.age.desc())
+    before = query.sql()
+    sent()
+    assert await filled.scalar(query) == "user2"
+    assert "LIMIT" in sent()[0]
+    assert query.sql() == before
+
+
+async def test_ruling_20_scalar_as_tuple_and_dict(filled: Manager) -> None:
+    query = User.select(User.name, User.age).order_by(User.age.desc())
+    assert await filled.scalar(query, as_tuple=True) == ("user2", 2)
+    assert await filled.scalar(query, as_dict=True) == {"name": "user2", "age": 2}
+
+
+async def test_ruling_20_scalar_of_nothing(objects: Manager) -> None:
+    query = User.select(User.name, User.age)
+    assert await objects.scalar(query) is None
+    assert await objects.scalar(query, as_tuple=True) is None
+    assert await objects.scalar(query, as_dict=True) is None
+    assert await objects.scalar(User.select(fn.MAX(User.age))) is None
+
+
+async def test_ruling_20_no_call_changes_the_query(filled: Manager) -> None:
+    query: Any = User.select().order_by(User.name).limit(2).offset(1)
+    state = dict(query.__dict__)
+    sql = query.sql()
+    await filled.execute(query)
+    await filled.get(query, User.age > 0)
+    await filled.get_or_none(query)
+    await filled.count(query)
+    await filled.count(query, clear_limit=True)
+    await filled.scalar(query)
+    await filled.prefetch(query, Post)
+    for name in ("execute", "get", "count", "scalar", "first", "exists", "prefetch"):
+        await getattr(query, f"aio_{name}")()
+    assert query.sql() == sql
+    assert query.__dict__ == state
