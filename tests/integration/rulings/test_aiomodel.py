@@ -1,0 +1,410 @@
+"""Rulings 25 and 26: AioModel, and errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import peewee
+import pytest
+from peewee import fn
+
+from peewee_async import AioDatabase, AioModel, Manager
+from tests.integration.backends import Backend
+from tests.integration.checks import only, statistics
+from tests.integration.conftest import CreateTables, MakeDatabase
+from tests.integration.models import Category, Comment, Country, Post, User, people
+from tests.integration.rulings.common import (
+    add,
+    blocks_open,
+    connection_number,
+    end_connection,
+    sleep,
+    until,
+)
+from tests.integration.rulings.conftest import Names
+from tests.integration.test_connecting import free_port
+
+pytestmark = pytest.mark.usefixtures("objects")
+
+servers_only = only("postgres", "mysql")
+
+
+@pytest.fixture
+async def users(objects: Manager) -> list[User]:
+    """Three users, aged 0 to 2, each with a post."""
+    await User.insert_many(people(3)).aio_execute()
+    found: list[User] = await User.select().order_by(User.id).aio_execute()
+    for user in found:
+        await Post.aio_create(author=user, title=f"by {user.age}")
+    return found
+
+
+# 25. Methods of the model
+
+
+async def test_ruling_25_aio_get(users: list[User]) -> None:
+    assert await User.aio_get(User.age == 1) == users[1]
+    assert await User.aio_get(age=1, name="user1") == users[1]
+    assert await User.aio_get(users[1].id) == users[1]
+    with pytest.raises(User.DoesNotExist):
+        await User.aio_get(age=9)
+
+
+async def test_ruling_25_aio_get_or_none(users: list[User]) -> None:
+    assert await User.aio_get_or_none(User.age == 1) == users[1]
+    assert await User.aio_get_or_none(age=9) is None
+
+
+async def test_ruling_25_aio_get_or_create(users: list[User]) -> None:
+    found, created = await User.aio_get_or_create(name="user1", defaults={"age": 7})
+    assert (found, found.age, created) == (users[1], 1, False)
+    made, created = await User.aio_get_or_create(name="ada", defaults={"age": 7})
+    assert (made.age, created) == (7, True)
+
+
+async def test_ruling_25_aio_create(names: Names) -> None:
+    ada = await User.aio_create(name="ada")
+    assert (type(ada), ada.age, ada.dirty_fields) == (User, 0, [])
+    assert names() == {"ada"}
+    with pytest.raises(peewee.IntegrityError):
+        await User.aio_create(name="ada")
+
+
+async def test_ruling_25_aio_save(tables: CreateTables, names: Names) -> None:
+    tables(Country)
+    ada = User(name="ada")
+    assert await ada.aio_save() == 1
+    ada.name, ada.age = "eve", 5
+    assert await ada.aio_save(only=[User.age]) == 1
+    assert names() == {"ada"}
+    assert await ada.aio_save() == 1
+    assert names() == {"eve"}
+    country = Country(code="nl")
+    assert await country.aio_save(force_insert=True) == 1
+    assert not await country.aio_save()
+
+
+async def test_ruling_25_aio_delete_instance(users: list[User], names: Names) -> None:
+    with pytest.raises(peewee.IntegrityError):
+        await users[1].aio_delete_instance()
+    assert await users[1].aio_delete_instance(recursive=True) == 1
+    assert await users[1].aio_delete_instance() == 0
+    assert names() == {"user0", "user2"}
+    assert await Post.select().aio_count() == 2
+
+
+# 25. Methods of queries, for each kind of them
+
+
+def raw_users(what: str = "*") -> Any:
+    opening, closing = User._meta.database.quote
+    return User.raw(f"SELECT {what} FROM {opening}user{closing} ORDER BY age")
+
+
+OF_USERS: dict[str, Callable[[], Any]] = {
+    "select": lambda: User.select().order_by(User.age),
+    "alias": lambda: User.alias("u").select().order_by(peewee.SQL("age")),
+    "compound": lambda: (User.select() | User.select().where(User.age > 1)).order_by(
+        peewee.SQL("age")
+    ),
+    "raw": raw_users,
+}
+KINDS = pytest.mark.parametrize("query", OF_USERS.values(), ids=OF_USERS)
+
+
+@KINDS
+async def test_ruling_25_rows_of_each_kind_of_query(
+    users: list[User], query: Callable[[], Any]
+) -> None:
+    assert await query().aio_execute() == users
+    assert await query().aio_get() == users[0]
+    assert await query().aio_first() == users[0]
+    assert await query().aio_first(2) == users[:2]
+    assert await query().aio_count() == 3
+    assert await query().aio_exists() is True
+    assert await query().aio_scalar() == users[0].id
+    assert (await query().aio_scalar(as_tuple=True))[:2] == (users[0].id, "user0")
+    assert (await query().aio_scalar(as_dict=True))["name"] == "user0"
+
+
+@KINDS
+async def test_ruling_25_no_rows_of_each_kind_of_query(
+    query: Callable[[], Any],
+) -> None:
+    assert await query().aio_execute() == []
+    assert await query().aio_first() is None
+    assert await query().aio_count() == 0
+    assert await query().aio_exists() is False
+    assert await query().aio_scalar() is None
+    with pytest.raises(User.DoesNotExist):
+        await query().aio_get()
+
+
+async def test_ruling_25_noop(users: list[User]) -> None:
+    assert await User.noop().aio_execute() == []
+    assert await User.noop().aio_count() == 0
+    assert await User.noop().aio_first() is None
+    assert await User.noop().aio_exists() is False
+
+
+async def test_ruling_25_compounds_of_each_kind(users: list[User]) -> None:
+    low = User.select(User.age).where(User.age < 2)
+    high = User.select(User.age).where(User.age > 0)
+    for query, count in (
+        (low | high, 3),
+        (low + high, 4),
+        (low & high, 1),
+        (low - high, 1),
+        (low.union_all(high), 4),
+    ):
+        assert await query.aio_count() == len(await query.aio_execute()) == count
+
+
+async def test_ruling_25_aio_prefetch(users: list[User], tables: CreateTables) -> None:
+    await Comment.aio_create(post=await Post.aio_get(title="by 1"), text="nice")
+    query = User.select().order_by(User.age)
+    found = await query.aio_prefetch(Post, Comment)
+    assert found[1].posts[0].comments[0].text == "nice"
+    assert found[2].posts[0].comments == []
+    tables(Category)
+    root = await Category.aio_create(name="root")
+    await Category.aio_create(name="leaf", parent=root)
+    roots = Category.select().where(Category.parent.is_null())
+    (found_root,) = await roots.aio_prefetch(Category.alias().select())
+    assert [leaf.name for leaf in found_root.children] == ["leaf"]
+
+
+async def test_ruling_25_writing_queries(users: list[User]) -> None:
+    assert await User.update(age=9).where(User.age == 2).aio_execute() == 1
+    assert await Post.delete().aio_execute() == 3
+    assert await User.delete().where(User.age == 9).aio_execute() == 1
+    key = await User.insert(name="ada").aio_execute()
+    assert (await User.aio_get(name="ada")).id == key
+    copied = User.insert_from(
+        User.select(fn.MAX(User.email), peewee.Value(70)), ["name", User.age]
+    )
+    assert await copied.as_rowcount().aio_execute() == 1
+    assert await User.select(fn.SUM(User.age)).aio_scalar() == 71
+
+
+async def test_ruling_25_a_backref_is_a_query(users: list[User]) -> None:
+    assert [post.title for post in await users[1].posts.aio_execute()] == ["by 1"]
+    assert await users[1].posts.where(Post.views > 0).aio_count() == 0
+    assert await users[1].reviews.aio_first() is None
+
+
+# 26. Errors
+
+
+def is_of_driver(error: BaseException | None, backend: Backend) -> bool:
+    modules = {kind.__module__.split(".")[0] for kind in type(error).__mro__}
+    return bool(modules & {"psycopg2", "pymysql", "sqlite3"})
+
+
+async def test_ruling_26_the_cause_is_the_drivers(
+    objects: Manager, backend: Backend
+) -> None:
+    await add(objects, "ada")
+    attempts: list[tuple[Any, Callable[[], Any]]] = [
+        (peewee.IntegrityError, lambda: objects.create(User, name="ada")),
+        (peewee.IntegrityError, lambda: User.aio_create(name="ada")),
+        (peewee.IntegrityError, lambda: Post.aio_create(author=404, title="x")),
+        (peewee.DatabaseError, lambda: objects.execute(User.raw("SELECT FROM WHERE"))),
+        (peewee.DatabaseError, lambda: User.raw("SELECT * FROM nowhere").aio_get()),
+    ]
+    for kind, attempt in attempts:
+        with pytest.raises(kind) as caught:
+            await attempt()
+        assert isinstance(caught.value, peewee.PeeweeException)
+        assert is_of_driver(caught.value.__cause__, backend)
+    assert await objects.count(User) == 1
+
+
+@servers_only
+async def test_ruling_26_an_error_of_connecting(
+    make_database: MakeDatabase, backend: Backend
+) -> None:
+    objects = Manager(make_database(host="127.0.0.1", port=free_port()))
+    for attempt in (objects.connect, lambda: objects.count(User)):
+        with pytest.raises(peewee.OperationalError) as caught:
+            await attempt()
+        assert is_of_driver(caught.value.__cause__, backend)
+    with pytest.raises(peewee.OperationalError) as caught:
+        async with objects.atomic():
+            pass
+    assert is_of_driver(caught.value.__cause__, backend)
+
+
+@servers_only
+async def test_ruling_26_a_time_limit(
+    make_database: MakeDatabase, backend: Backend
+) -> None:
+    database = make_database(query_timeout=0.1)
+    with pytest.raises(peewee.OperationalError) as caught:
+        await database.aio_execute(sleep(backend, 60))
+    assert isinstance(caught.value.__cause__, TimeoutError)
+
+
+@only("sqlite")
+async def test_ruling_26_an_error_of_begin(
+    make_database: MakeDatabase, sync: Any, backend: Backend
+) -> None:
+    objects = Manager(make_database(timeout=0))
+    with sync.atomic("IMMEDIATE"), pytest.raises(peewee.OperationalError) as caught:
+        async with objects.atomic():
+            pass
+    assert is_of_driver(caught.value.__cause__, backend)
+    await add(objects, "ada")
+
+
+@servers_only
+async def test_ruling_26_an_error_of_begin_on_a_dead_connection(
+    objects: Manager, backend: Backend, sync: Any
+) -> None:
+    number = await connection_number(objects, backend)
+    end_connection(backend, sync, number)
+    gone = f"SELECT COUNT(*) = 0 FROM {SESSIONS[backend.name]} = {number}"
+    while not sync.execute_sql(gone).fetchone()[0]:
+        pass  # the event loop shall not hear of it before BEGIN is sent
+    with pytest.raises(peewee.OperationalError) as caught:
+        async with objects.atomic():
+            pass
+    assert is_of_driver(caught.value.__cause__, backend)
+    await add(objects, "ada")
+    assert await objects.count(User) == 1
+
+
+SESSIONS = {
+    "postgres": "pg_stat_activity WHERE pid",
+    "mysql": "information_schema.processlist WHERE id",
+}
+
+
+class Parent(AioModel):
+    id: Any
+
+
+class Child(AioModel):
+    id: Any
+    parent: Any = peewee.ForeignKeyField(Parent, deferrable="INITIALLY DEFERRED")
+
+
+@only("postgres", "sqlite")
+async def test_ruling_26_an_error_of_commit(
+    objects: Manager, tables: CreateTables, backend: Backend
+) -> None:
+    tables(Parent, Child)
+    with pytest.raises(peewee.IntegrityError) as caught:
+        async with objects.atomic():
+            await objects.create(Child, parent=404)
+    assert is_of_driver(caught.value.__cause__, backend)
+    async with objects.atomic() as tx:
+        await objects.create(Child, parent=404)
+        with pytest.raises(peewee.IntegrityError) as caught:
+            await tx.commit()
+        assert is_of_driver(caught.value.__cause__, backend)
+    assert await objects.count(Child) == 0
+
+
+@servers_only
+async def test_ruling_26_an_error_of_commit_on_a_dead_connection(
+    objects: Manager, backend: Backend, sync: Any, names: Names
+) -> None:
+    with pytest.raises(peewee.PeeweeException) as caught:
+        async with objects.atomic():
+            await add(objects, "never")
+            end_connection(backend, sync, await connection_number(objects, backend))
+    assert is_of_driver(caught.value.__cause__, backend)
+    assert names() == set()
+
+
+@servers_only
+async def test_ruling_26_a_cancellation_stays_one(
+    objects: Manager, backend: Backend, database: AioDatabase
+) -> None:
+    """In a query, in a block, and in the queue for a connection."""
+
+    async def in_a_block() -> None:
+        async with objects.atomic():
+            await objects.execute(sleep(backend, 60))
+
+    for work in (lambda: objects.execute(sleep(backend, 60)), in_a_block):
+        task = asyncio.ensure_future(work())
+        await until(lambda: statistics(database).busy)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await objects.count(User) == 0
+
+
+async def test_ruling_26_a_cancelled_waiter(make_database: MakeDatabase) -> None:
+    database = make_database(pooled=False)
+    async with blocks_open(database, 1):
+        task = asyncio.create_task(User.select().aio_execute(database))
+        await until(lambda: statistics(database).waiting)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert await User.select().aio_count(database=database) == 0
+
+
+async def test_ruling_26_a_limit_of_the_user_is_a_timeout(objects: Manager) -> None:
+    async def block() -> None:
+        async with objects.atomic():
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await block()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(block(), 0.1)
+    assert await objects.count(User) == 0
+
+
+LIMITS = {
+    "postgres": "SET statement_timeout = 100",
+    "mysql": "SET max_statement_time = 0.1",
+}
+
+
+@servers_only
+async def test_ruling_26_a_limit_of_the_server_is_no_cancellation(
+    objects: Manager, backend: Backend, make_database: MakeDatabase
+) -> None:
+    limited = Manager(make_database(pooled=False))
+    if backend.name == "mysql" and "MariaDB" not in backend.description:
+        limit = "SET max_execution_time = 100"
+        long = User.raw(
+            "SELECT COUNT(*) FROM information_schema.columns a, "
+            "information_schema.columns b, information_schema.columns c"
+        )
+    else:
+        limit, long = LIMITS[backend.name], sleep(backend, 60)
+    await limited.execute(User.raw(limit))
+    with pytest.raises(peewee.PeeweeException) as caught:
+        await limited.execute(long)
+    assert is_of_driver(caught.value.__cause__, backend)
+    with pytest.raises(peewee.PeeweeException):
+        async with limited.atomic():
+            await add(limited, "never")
+            await limited.execute(long)
+    assert await limited.count(User) == 0
+
+
+@only("postgres")
+async def test_ruling_26_a_query_that_the_server_stops_is_no_cancellation(
+    objects: Manager, sync: Any, backend: Backend
+) -> None:
+    number = await connection_number(objects, backend)
+    task = asyncio.create_task(objects.execute(sleep(backend, 60)))
+    stop = (
+        "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
+        "WHERE pid = %s AND state = 'active' AND query LIKE 'SELECT pg_sleep%%'"
+    )
+    await until(lambda: sync.execute_sql(stop, (number,)).fetchall())
+    with pytest.raises(peewee.OperationalError) as caught:
+        await task
+    assert is_of_driver(caught.value.__cause__, backend)
+    assert await objects.count(User) == 0
