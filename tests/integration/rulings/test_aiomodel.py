@@ -111,35 +111,31 @@ OF_USERS: dict[str, Callable[[], Any]] = {
     ),
     "raw": raw_users,
 }
-KINDS = pytest.mark.parametrize("query", OF_USERS.values(), ids=OF_USERS)
 
 
-@KINDS
-async def test_ruling_25_rows_of_each_kind_of_query(
-    users: list[User], query: Callable[[], Any]
-) -> None:
-    assert await query().aio_execute() == users
-    assert await query().aio_get() == users[0]
-    assert await query().aio_first() == users[0]
-    assert await query().aio_first(2) == users[:2]
-    assert await query().aio_count() == 3
-    assert await query().aio_exists() is True
-    assert await query().aio_scalar() == users[0].id
-    assert (await query().aio_scalar(as_tuple=True))[:2] == (users[0].id, "user0")
-    assert (await query().aio_scalar(as_dict=True))["name"] == "user0"
+async def test_ruling_25_rows_of_each_kind_of_query(users: list[User]) -> None:
+    for kind, query in OF_USERS.items():
+        assert await query().aio_execute() == users, kind
+        assert await query().aio_get() == users[0], kind
+        assert await query().aio_first() == users[0], kind
+        assert await query().aio_first(2) == users[:2], kind
+        assert await query().aio_count() == 3, kind
+        assert await query().aio_exists() is True, kind
+        assert await query().aio_scalar() == users[0].id, kind
+        row = await query().aio_scalar(as_tuple=True)
+        assert row[:2] == (users[0].id, "user0"), kind
+        assert (await query().aio_scalar(as_dict=True))["name"] == "user0", kind
 
 
-@KINDS
-async def test_ruling_25_no_rows_of_each_kind_of_query(
-    query: Callable[[], Any],
-) -> None:
-    assert await query().aio_execute() == []
-    assert await query().aio_first() is None
-    assert await query().aio_count() == 0
-    assert await query().aio_exists() is False
-    assert await query().aio_scalar() is None
-    with pytest.raises(User.DoesNotExist):
-        await query().aio_get()
+async def test_ruling_25_no_rows_of_each_kind_of_query() -> None:
+    for kind, query in OF_USERS.items():
+        assert await query().aio_execute() == [], kind
+        assert await query().aio_first() is None, kind
+        assert await query().aio_count() == 0, kind
+        assert await query().aio_exists() is False, kind
+        assert await query().aio_scalar() is None, kind
+        with pytest.raises(User.DoesNotExist):
+            await query().aio_get()
 
 
 async def test_ruling_25_noop(users: list[User]) -> None:

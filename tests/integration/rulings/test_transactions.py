@@ -34,7 +34,6 @@ def showing(setting: str) -> Any:
 # 22. Blocks
 
 
-@both_kinds
 async def test_ruling_22_atomic_is_a_transaction(
     objects: Manager, names: Names
 ) -> None:
@@ -65,7 +64,6 @@ async def test_ruling_22_atomic_nested_is_a_savepoint(
     assert names() == {"one", "three"}
 
 
-@both_kinds
 async def test_ruling_22_transaction_nested_joins_the_outer_one(
     objects: Manager, names: Names, sent: Sent
 ) -> None:
@@ -79,7 +77,6 @@ async def test_ruling_22_transaction_nested_joins_the_outer_one(
     assert names() == {"one", "two"}
 
 
-@both_kinds
 async def test_ruling_22_a_failing_inner_one_makes_the_outer_rollback_only(
     objects: Manager, names: Names
 ) -> None:
@@ -182,7 +179,6 @@ async def test_ruling_22_empty_names_and_nul_are_refused(
     assert names() == {"one"}
 
 
-@both_kinds
 async def test_ruling_22_a_savepoint_outside_a_transaction(objects: Manager) -> None:
     with pytest.raises(RuntimeError, match="needs a transaction"):
         async with objects.savepoint():
@@ -420,7 +416,6 @@ async def test_ruling_22_nobody_knows_that_value(objects: Manager) -> None:
 # 22. after_commit
 
 
-@both_kinds
 async def test_ruling_22_after_commit_takes_plain_and_async(
     objects: Manager, names: Names
 ) -> None:
@@ -502,7 +497,6 @@ async def test_ruling_23_gather_runs_in_the_block(
     assert names() == set()
 
 
-@both_kinds
 async def test_ruling_23_a_task_group_runs_in_the_block(
     objects: Manager, names: Names
 ) -> None:
@@ -531,7 +525,6 @@ async def test_ruling_23_shield_and_wait_for_run_in_the_block(
     assert names() == set()
 
 
-@both_kinds
 async def test_ruling_23_a_failing_child_undoes_only_its_own(
     objects: Manager, names: Names
 ) -> None:
@@ -760,7 +753,6 @@ async def test_ruling_23_two_objects_woven_together(
     assert names() == {"a1", "a2"}
 
 
-@both_kinds
 async def test_ruling_23_a_generator_closed_by_another_task(
     objects: Manager, names: Names
 ) -> None:
