@@ -341,7 +341,7 @@ async def test_ruling_04_connections_are_held_ready(
 ) -> None:
     database = make_database(min_connections=3, max_connections=4)
     await database.aio_connect()
-    await until(lambda: statistics(database).size == 3)
+    await until(lambda: statistics(database).idle == 3)
     assert connections(backend, sync) == 3
 
 

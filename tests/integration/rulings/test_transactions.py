@@ -850,6 +850,27 @@ async def test_ruling_24_commit_and_rollback_by_hand_do_not_revive_it(
     assert names() == set()
 
 
+@servers_only
+async def test_ruling_24_a_task_that_outlives_a_lost_block(
+    objects: Manager, names: Names, backend: Backend, sync: Any
+) -> None:
+    """It is outside, like one that outlives any other block."""
+    go_on = asyncio.Event()
+
+    async def late() -> None:
+        await go_on.wait()
+        await add(objects, "late")
+
+    with pytest.raises(peewee.OperationalError):
+        async with objects.atomic():
+            task = asyncio.create_task(late())
+            end_connection(backend, sync, await connection_number(objects, backend))
+            await add(objects, "never")
+    go_on.set()
+    await task
+    assert names() == {"late"}
+
+
 @only("mysql")
 async def test_ruling_24_a_deadlock_takes_the_transaction_with_it(
     objects: Manager, names: Names
