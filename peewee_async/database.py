@@ -28,6 +28,7 @@ from peewee_async.core.dialect import Dialect, TransactionOptions
 from peewee_async.core.execution import Work
 from peewee_async.core.lookups import require_query
 from peewee_async.core.plans import require_rows
+from peewee_async.core.pool import Statistics
 from peewee_async.core.streaming import Stream, require_portions
 from peewee_async.cursor import AioCursor
 from peewee_async.guard import refusal
@@ -57,8 +58,11 @@ class AioDatabase(AioTables, peewee.Database):
 
     Options of all of them, besides the driver's: `min_connections` and
     `max_connections` of the pool; `connect_timeout` (10), `acquire_timeout` (30) and
-    `query_timeout` (none), in seconds, None for no limit; `max_lifetime`, the age in
-    seconds from which an idle connection is replaced. The names `minsize`, `maxsize`,
+    `query_timeout` (none), in seconds, None for no limit; `max_lifetime` (none), the
+    age from which an idle connection is replaced; `max_idle` (600), how long one above
+    `min_connections` may be idle; `ping_idle` (30), after how long an idle one is
+    checked before it is used; `close_timeout` (5), how long `aio_close` waits for
+    connections in use: all in seconds, None for never. The names `minsize`, `maxsize`,
     `min_size`, `max_size` and a dict `pool_params` are understood as well.
     """
 
@@ -167,8 +171,24 @@ class AioDatabase(AioTables, peewee.Database):
             await pool.warm(timeout)
 
     async def aio_close(self) -> None:
-        """Close the pool of the running event loop; the next query opens a new one."""
+        """Close the pool of the running event loop; the next query opens a new one.
+
+        Who waits for a connection gets peewee.InterfaceError. Connections in use are
+        closed when they are free, or aborted after `close_timeout` seconds: their
+        transactions are rolled back. Inside a block, the block keeps its connection
+        and ends as usual; it is closed then.
+        """
         await self._sessions.close()
+
+    def pool_statistics(self) -> Statistics:
+        """Count the connections of the running event loop, and the waits for them.
+
+        The named tuple has `size`, `idle`, `busy`, `opening` and `waiting` for what is
+        now, and `opened`, `discarded`, `waits` and `wait_seconds` for all that was
+        since the pool was opened. Everything is 0 if no pool is open.
+        """
+        pool = self._sessions.open_pool if in_event_loop() else None
+        return Statistics() if pool is None else pool.statistics()
 
     @property
     def is_connected(self) -> bool:

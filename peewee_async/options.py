@@ -20,6 +20,9 @@ NAMES = {
     "acquire_timeout": "acquire_timeout",
     "query_timeout": "query_timeout",
     "max_lifetime": "max_lifetime",
+    "max_idle": "max_idle",
+    "ping_idle": "ping_idle",
+    "close_timeout": "close_timeout",
 }
 POOL_PARAMS = NAMES | {
     "connection_timeout": "connect_timeout",

@@ -39,6 +39,10 @@ class Connection:
         return self.driver.gone
 
     @property
+    def alive(self) -> bool:
+        return not self.closed and not self.driver.was_told()
+
+    @property
     def status(self) -> Status:
         if self.closed:
             return Status.IDLE

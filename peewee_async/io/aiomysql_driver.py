@@ -8,6 +8,8 @@ import aiomysql
 from pymysql.constants import CLIENT, CR
 from pymysql.err import MySQLError, OperationalError, ProgrammingError
 
+from peewee_async.io.sockets import readable
+
 _LARGE = 2**20  # bytes: the smallest max_allowed_packet that servers come with
 _SEQUENCES = (list, tuple, set, frozenset)
 
@@ -50,6 +52,11 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
         if type(obj) in _SEQUENCES:
             return "(" + ",".join(map(self.escape, obj)) + ")"
         return str(super().escape(obj))
+
+    def was_told(self) -> bool:
+        """Whether the server has said something, perhaps why it closes."""
+        raw = self._writer.transport.get_extra_info("socket")
+        return bool(self._reader._buffer) or readable(raw.fileno())
 
     def render(self, sql: str, params: tuple[Any, ...]) -> bytes:
         """Put the parameters into a statement, as PyMySQL does, and encode it.

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from psycopg2 import extensions
-
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiopg_addresses import with_addresses
 from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.aiopg_hstore import HStore, hstore_of
 from peewee_async.io.errors import driver_errors
-
-_STATUS = {
-    extensions.TRANSACTION_STATUS_IDLE: Status.IDLE,
-    extensions.TRANSACTION_STATUS_UNKNOWN: Status.IDLE,
-    extensions.TRANSACTION_STATUS_INERROR: Status.ABORTED,
-}
+from peewee_async.io.sockets import readable
 
 
 async def connect(**options: Any) -> Connection:
@@ -44,8 +37,12 @@ class Connection:
         return self._gone or bool(self.driver.closed)
 
     @property
+    def alive(self) -> bool:
+        return not self.closed and not readable(self.driver.raw.fileno())
+
+    @property
     def status(self) -> Status:
-        status = _STATUS.get(self.driver.raw.get_transaction_status(), Status.OPEN)
+        status = self.driver.transaction
         is_busy = status is Status.IDLE and self._cursors.busy
         return Status.BUSY if is_busy else status
 

@@ -8,6 +8,14 @@ from typing import Any
 import aiopg
 from psycopg2 import extensions
 
+from peewee_async.core.boundary import Status
+
+_STATUS = {
+    extensions.TRANSACTION_STATUS_IDLE: Status.IDLE,
+    extensions.TRANSACTION_STATUS_UNKNOWN: Status.IDLE,
+    extensions.TRANSACTION_STATUS_INERROR: Status.ABORTED,
+}
+
 # Types are left to psycopg2, so that sync and async values agree.
 _DEFAULTS: dict[str, Any] = {
     "dsn": None,
@@ -28,6 +36,10 @@ class Driver(aiopg.Connection):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**_DEFAULTS | options)
+
+    @property
+    def transaction(self) -> Status:
+        return _STATUS.get(self._conn.get_transaction_status(), Status.OPEN)
 
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""

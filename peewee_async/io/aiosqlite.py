@@ -32,6 +32,10 @@ class Connection:
         self.closed = False
 
     @property
+    def alive(self) -> bool:
+        return not self.closed
+
+    @property
     def status(self) -> Status:
         if self.closed:
             return Status.IDLE

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import peewee
 
 from peewee_async.core import pool as policy
 from peewee_async.core.boundary import Status
+from peewee_async.io.background import Background
+from peewee_async.io.connecting import answers, open_connection, say_goodbye
 from peewee_async.io.errors import cannot_connect
 from peewee_async.io.protocols import Connect, Connection
 
 Waiter = asyncio.Future[Connection]
+
+# The seconds between two looks at what is idle, and how long the end of an event loop
+# waits for connections in use: its tasks were cancelled before.
+TICK, LAST_MOMENT = 1.0, 1.0
+
+logger = logging.getLogger("peewee.async")
 
 
 @dataclass(frozen=True)
@@ -24,8 +35,10 @@ class PoolOptions:
     """How many connections a pool has, and how long things may take, in seconds.
 
     A time limit of None is none. max_lifetime: the age from which a connection is
-    replaced when it is idle. own_connections: whether a pool of one may open more, each
-    for one stream or one detached block.
+    replaced when it is idle. max_idle: how long one above the minimum may be idle.
+    ping_idle: after how long an idle one is checked before it is used. close_timeout:
+    how long closing the pool waits for connections in use. own_connections: whether a
+    pool of one may open more, each for one stream or one detached block.
     """
 
     min_connections: int = 1
@@ -34,6 +47,9 @@ class PoolOptions:
     acquire_timeout: float | None = 30.0
     query_timeout: float | None = None
     max_lifetime: float | None = None
+    max_idle: float | None = 600.0
+    ping_idle: float | None = 30.0
+    close_timeout: float | None = 5.0
     own_connections: bool = True
 
 
@@ -60,14 +76,23 @@ class Pool:
         self._secret = secret
         self.options = options
         self._policy: policy.Pool[Connection, Waiter] = policy.Pool(
-            options.min_connections, options.max_connections, options.max_lifetime
+            options.min_connections,
+            options.max_connections,
+            max_lifetime=options.max_lifetime,
+            max_idle=options.max_idle,
+            ping_idle=options.ping_idle,
         )
         self._connections: set[Connection] = set()
         self._own: set[Connection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._openings: set[asyncio.Task[None]] = set()
+        self._background = Background(self.loop)
+        self._spared: set[Connection] = set()
+        self._returned = asyncio.Event()
         self._guard: AsyncGenerator[None, None] | None = None
         self._process = os.getpid()
+        # The loop's end closes a pool that is in use; this is for one that is not.
+        weakref.finalize(
+            self, _abandon, self._connections, self.loop, self._process
+        ).atexit = False
 
     @property
     def inherited(self) -> bool:
@@ -78,6 +103,11 @@ class Pool:
     def closed(self) -> bool:
         """Whether the pool was closed; it cannot be used again."""
         return self._policy.closed
+
+    @property
+    def finished(self) -> bool:
+        """Whether the pool was closed, and nothing of it is left."""
+        return self.closed and not self._connections and not self._background.busy
 
     @property
     def connected(self) -> bool:
@@ -92,9 +122,9 @@ class Pool:
         """Give an idle connection at once, or None if there is none."""
         while True:
             connection = self._policy.take(self.loop.time())
-            if connection is None or not connection.closed:
+            if connection is None or connection.alive:
                 return connection
-            self._carry_out(self._policy.lost(connection))
+            self._lost(connection)
 
     async def wait(self) -> Connection:
         """Wait for a connection.
@@ -103,23 +133,31 @@ class Pool:
         the server cannot be reached.
         """
         await self._close_with_loop()
+        limit = self.options.acquire_timeout
+        ends = None if limit is None else self.loop.time() + limit
+        while True:
+            self._drop_dead()
+            connection = await self._wait_until(ends)
+            if not connection.closed:
+                return connection
+            self.give_back(connection)  # it broke in the turn of its hand-over
+
+    async def _wait_until(self, ends: float | None) -> Connection:
         waiter: Waiter = self.loop.create_future()
         self._carry_out(self._policy.wanted(waiter, self.loop.time()))
-        timer = self._start_timer(waiter)
+        timer = None
+        if ends is not None and not waiter.done():
+            timer = self.loop.call_at(ends, self._expire, waiter)
         try:
-            connection = await waiter
-        except asyncio.CancelledError:
-            self._policy.withdrawn(waiter)
+            return await waiter
+        except BaseException:
+            self._policy.withdrawn(waiter, self.loop.time())
             if waiter.done() and not waiter.cancelled() and not waiter.exception():
                 self.give_back(waiter.result())
             raise
         finally:
             if timer is not None:
                 timer.cancel()
-        if connection.closed:
-            self.give_back(connection)
-            return await self.wait()
-        return connection
 
     async def wait_for_own(self) -> Connection:
         """Give a connection to somebody who keeps it while others go on.
@@ -139,16 +177,13 @@ class Pool:
         except Exception as error:
             raise cannot_connect(self._target, error, self._secret) from error
         self._own.add(connection)
+        self._connections.add(connection)
         return connection
 
-    def _start_timer(self, waiter: Waiter) -> asyncio.TimerHandle | None:
-        seconds = self.options.acquire_timeout
-        if seconds is None or waiter.done():
-            return None
-        return self.loop.call_later(seconds, self._expire, waiter, seconds)
-
-    def _expire(self, waiter: Waiter, seconds: float) -> None:
-        self._carry_out(self._policy.expired(waiter, seconds))
+    def _expire(self, waiter: Waiter) -> None:
+        seconds = self.options.acquire_timeout or 0.0
+        actions = self._policy.expired(waiter, seconds, self.loop.time())
+        self._carry_out(actions)
 
     def give_back(self, connection: Connection) -> None:
         """Take a connection back; one that is closed or in a transaction is dropped."""
@@ -156,7 +191,7 @@ class Pool:
             self._own.remove(connection)
             self._close_connection(connection)
         elif connection.closed or connection.status is not Status.IDLE:
-            self._carry_out(self._policy.lost(connection))
+            self._lost(connection)
         else:
             now = self.loop.time()
             self._carry_out(self._policy.given_back(connection, now))
@@ -174,61 +209,104 @@ class Pool:
                 f"Not connected to {self._target} within {timeout:g} s (timeout)."
             ) from error
         self.give_back(connection)
-        self._carry_out(self._policy.warm())
+        self._carry_out(self._policy.warm(self.loop.time()))
 
-    async def close(self) -> None:
-        """Close what is idle, and wait until that is done.
+    async def close(
+        self, spared: Connection | None = None, limit: float | None = None
+    ) -> None:
+        """Close all connections, and wait until that is done.
 
-        Those who wait for a connection are refused; a connection in use is closed
-        when it is given back.
+        Those who wait for a connection are refused. A connection in use is closed when
+        it is given back; those that are not within the limit are aborted.
+
+        spared: one that nobody waits for and that is not aborted: the caller's own.
+        limit: in seconds; `close_timeout` unless it is given.
         """
-        self._carry_out(self._policy.close())
+        self._carry_out(self._policy.close(self.loop.time()))
+        self._background.stop()
+        if spared is not None:
+            self._spared.add(spared)
+        self._note_return()
         guard, self._guard = self._guard, None
         if guard is not None:
             await guard.aclose()
-        for task in self._openings:
-            task.cancel()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        limit = self.options.close_timeout if limit is None else limit
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit):
+                await self._returned.wait()
+        self._abort_busy()
+        await self._background.wait()
+
+    def _abort_busy(self) -> None:
+        busy = self._connections - self._spared
+        if busy:
+            logger.warning(
+                "The pool was closed with %d of its connections still in use "
+                "(close_timeout): they were aborted.",
+                len(busy),
+            )
+        for connection in busy:
+            connection.abort()
+        self._connections -= busy
+        self._note_return()
+
+    def _note_return(self) -> None:
+        if self.closed and self._connections <= self._spared:
+            self._returned.set()
 
     def forget(self) -> None:
         """Drop all connections without an await: the event loop may be closed."""
         if self.inherited:
             return
-        for action in self._policy.close():
+        for action in self._policy.close(self.loop.time()):
             if isinstance(action, policy.Refuse) and not self.loop.is_closed():
                 _refuse(action.waiter, action.error)
-        for connection in self._connections | self._own:
+        self._background.stop_timers()
+        for connection in self._connections:
             connection.abort()
         self._connections.clear()
-        if not self.loop.is_running():
-            for task in self._tasks:
-                _silence(task)
+        if self.loop.is_running():
+            self._note_return()
+        else:
+            self._background.silence()
 
     def background(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Have something done that outlives its caller; `close` waits for it."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._background.start(work)
 
     def _carry_out(self, actions: list[policy.Action]) -> None:
+        if actions and self.loop.is_closed():
+            self.forget()
+            return
         for action in actions:
             if isinstance(action, policy.HandOver):
                 self._hand_over(action.waiter, action.connection)
             elif isinstance(action, policy.Refuse):
                 _refuse(action.waiter, action.error)
             elif isinstance(action, policy.Open):
-                task = self.background(self._open())
-                self._openings.add(task)
-                task.add_done_callback(self._openings.discard)
+                self._background.start_arrival(self._open(), self._not_opened)
+            elif isinstance(action, policy.Check):
+                self._check(action.connection)
             elif isinstance(action, policy.Retry):
-                self.loop.call_later(action.seconds, self._retry)
+                self._background.call_later(action.seconds, Pool._retry, self)
             else:
                 self._close_connection(action.connection)
 
+    def _lost(self, connection: Connection) -> None:
+        self._carry_out(self._policy.lost(connection, self.loop.time()))
+
+    def _drop_dead(self) -> None:
+        for connection in self._policy.idle:
+            if not connection.alive:
+                self._lost(connection)
+
     def _retry(self) -> None:
-        self._carry_out(self._policy.retry())
+        self._carry_out(self._policy.retry(self.loop.time()))
+
+    def _tick(self) -> None:
+        self._drop_dead()
+        self._carry_out(self._policy.tick(self.loop.time()))
+        self._background.call_later(TICK, Pool._tick, self)
 
     def _hand_over(self, waiter: Waiter, connection: Connection) -> None:
         if waiter.done():
@@ -242,38 +320,39 @@ class Pool:
             connection = await self._connected()
         except Exception as error:
             self._failed(error)
-        except BaseException:
-            self._failed(ConnectionError("the attempt was cancelled"))
-            raise
         else:
             self._connections.add(connection)
             self._carry_out(self._policy.opened(connection, self.loop.time()))
 
-    def _failed(self, error: Exception) -> None:
-        reason = cannot_connect(self._target, error, self._secret)
-        self._carry_out(self._policy.failed(reason))
-
     async def _connected(self) -> Connection:
         limit = self.options.connect_timeout
-        try:
-            async with asyncio.timeout(limit):
-                connection = await self._connect()
-        except TimeoutError as error:
-            text = f"no answer within {limit:g} s (connect_timeout)"
-            raise peewee.OperationalError(text) from error
-        try:
-            self._learn(connection)
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
+        return await open_connection(self._connect, limit, self._learn)
+
+    def _failed(self, error: Exception) -> None:
+        reason = cannot_connect(self._target, error, self._secret)
+        self._carry_out(self._policy.failed(reason, self.loop.time()))
+
+    def _not_opened(self) -> None:
+        self._failed(ConnectionError("the attempt was cancelled"))
+
+    def _check(self, connection: Connection) -> None:
+        not_checked = partial(self._checked, connection, False)
+        self._background.start_arrival(self._ping(connection), not_checked)
+
+    async def _ping(self, connection: Connection) -> None:
+        self._checked(connection, await answers(connection))
+
+    def _checked(self, connection: Connection, works: bool) -> None:
+        event = self._policy.checked if works else self._policy.dead
+        self._carry_out(event(connection, self.loop.time()))
 
     def _close_connection(self, connection: Connection) -> None:
         self._connections.discard(connection)
+        self._note_return()
         if connection.closed or connection.status is not Status.IDLE:
             connection.abort()
         else:
-            self.background(_say_goodbye(connection))
+            self.background(say_goodbye(connection))
 
     async def _close_with_loop(self) -> None:
         """Arrange for the pool to be closed before its event loop is.
@@ -282,6 +361,7 @@ class Pool:
         the loop still runs: that is the only notice a loop gives of its end.
         """
         if self._guard is None and not self.closed:
+            self._background.call_later(TICK, Pool._tick, self)
             self._guard = self._until_loop_ends()
             await anext(self._guard)
 
@@ -291,27 +371,18 @@ class Pool:
         finally:
             if not self.closed:
                 self._guard = None
-                await self.close()
+                limit = self.options.close_timeout
+                last = LAST_MOMENT if limit is None else min(limit, LAST_MOMENT)
+                await self.close(limit=last)
 
 
-def _silence(task: asyncio.Task[None]) -> None:
-    """End a task whose event loop will not: it was stopped in the middle."""
-    task._log_destroy_pending = False  # type: ignore[attr-defined]
-    work = task.get_coro()
-    with suppress(Exception):
-        if work is not None:
-            work.close()
-
-
-async def _say_goodbye(connection: Connection) -> None:
-    try:
-        async with asyncio.timeout(1.0):
-            await connection.close()
-    except Exception:
-        connection.abort()
-    except BaseException:
-        connection.abort()
-        raise
+def _abandon(
+    connections: set[Connection], loop: asyncio.AbstractEventLoop, process: int
+) -> None:
+    """Abort what a pool has left that was collected; it may be of another process."""
+    if process == os.getpid() and not loop.is_running():
+        for connection in connections:
+            connection.abort()
 
 
 def _refuse(waiter: Waiter, error: peewee.PeeweeException) -> None:

@@ -24,6 +24,14 @@ class Connection(Protocol):
         """Whether the connection is known to be of no more use."""
 
     @property
+    def alive(self) -> bool:
+        """Whether the connection can be used, as far as is known without asking.
+
+        To an idle client a server says nothing but goodbye, so that one whose socket
+        has anything to read is of no more use. For idle connections only.
+        """
+
+    @property
     def status(self) -> Status:
         """How the connection stands with a transaction, without asking the server."""
 

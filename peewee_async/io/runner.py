@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from threading import local
 from typing import TypeVar
 
 from peewee_async.core.boundary import Fetch, Reply, Request
@@ -12,6 +14,19 @@ from peewee_async.io.protocols import Connection
 T = TypeVar("T")
 
 logger = logging.getLogger("peewee.async")
+
+# The number of statements after which other tasks get a turn. An answer that is there
+# at once is read without waiting, and a loop of such statements would never end.
+PACE = 50
+
+
+class Sent(local):
+    """The statements that the event loop of this thread has sent since that turn."""
+
+    count = 0
+
+
+_sent = Sent()
 
 
 async def run(work: Work[T], connection: Connection) -> T:
@@ -38,6 +53,10 @@ async def run(work: Work[T], connection: Connection) -> T:
 
 
 async def _execute(connection: Connection, request: Request) -> Reply:
+    _sent.count += 1
+    if _sent.count >= PACE:
+        _sent.count = 0
+        await asyncio.sleep(0)
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug((request.sql, request.params))
     try:

@@ -54,6 +54,12 @@ class Frame:
         return pool.inherited or pool.loop is not asyncio.get_running_loop()
 
     @property
+    def held(self) -> Connection | None:
+        """The connection that the block keeps from others, if it still does."""
+        session = self.session
+        return None if session.released or self.is_elsewhere else session.connection
+
+    @property
     def open_block(self) -> Block | None:
         """The block, or the innermost one around it that has not ended."""
         block: Block | None = self.block
@@ -184,6 +190,13 @@ class Sessions:
         return None
 
     @property
+    def _pools_here(self) -> list[Pool]:
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            here = [pool for pool in self._pools if pool.loop is loop]
+        return [pool for pool in here if not pool.inherited]
+
+    @property
     def pool(self) -> Pool:
         """The pool of the running event loop, made if there is none."""
         pool = self.open_pool
@@ -195,7 +208,7 @@ class Sessions:
         return pool
 
     def forget_dead(self) -> None:
-        """Drop the pools that were closed, and those whose event loop was.
+        """Drop the pools that are closed altogether, and those whose event loop is.
 
         A pool that this process was forked with stays: its sessions are the parent's.
         """
@@ -311,10 +324,15 @@ class Sessions:
         return await session.run(frame.block, make)
 
     async def close(self) -> None:
-        """Close the pool of the running event loop, and forget those of dead loops."""
-        pool = self.open_pool
-        if pool is not None:
-            await pool.close()
+        """Close the pool of the running event loop, and forget those of dead loops.
+
+        The connection of the block that the current task is in stays with the block:
+        to wait for its end would be to wait for oneself.
+        """
+        frame = _frames.get({}).get(self)
+        own = None if frame is None else frame.held
+        for pool in self._pools_here:  # one may be closing already
+            await pool.close(own)
         self.forget_dead()
 
     def forget_all(self) -> None:
@@ -326,7 +344,7 @@ class Sessions:
 
 
 def _is_dead(pool: Pool) -> bool:
-    return not pool.inherited and (pool.closed or pool.loop.is_closed())
+    return not pool.inherited and (pool.finished or pool.loop.is_closed())
 
 
 def in_event_loop() -> bool:

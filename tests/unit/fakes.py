@@ -137,6 +137,10 @@ class FakeConnection:
         self._pending: list[str] = []
         self._savepoints: dict[str, int] = {}
 
+    @property
+    def alive(self) -> bool:
+        return not self.closed
+
     async def execute(self, statement: Statement) -> Reply:
         sql = statement.sql
         if self.closed:

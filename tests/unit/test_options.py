@@ -27,6 +27,9 @@ def test_the_defaults() -> None:
         acquire_timeout=30.0,
         query_timeout=None,
         max_lifetime=None,
+        max_idle=600.0,
+        ping_idle=30.0,
+        close_timeout=5.0,
     )
     assert others == {}
 
@@ -44,6 +47,9 @@ def test_the_defaults() -> None:
         ("acquire_timeout", "acquire_timeout"),
         ("query_timeout", "query_timeout"),
         ("max_lifetime", "max_lifetime"),
+        ("max_idle", "max_idle"),
+        ("ping_idle", "ping_idle"),
+        ("close_timeout", "close_timeout"),
     ],
 )
 def test_names(name: str, option: str) -> None:

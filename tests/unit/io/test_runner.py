@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 
 import peewee
@@ -10,7 +11,7 @@ import pytest
 
 from peewee_async.core.boundary import Reply, Statement
 from peewee_async.core.execution import Plan, Steps, finished
-from peewee_async.io.runner import run
+from peewee_async.io.runner import PACE, run
 from tests.unit.fakes import FakeConnection, FakeServer
 
 
@@ -144,3 +145,59 @@ async def test_nothing_is_logged_above_debug(
     with caplog.at_level(logging.INFO, "peewee.async"):
         await run(plan("SELECT 1"), connection)
     assert caplog.records == []
+
+
+class PromptConnection(FakeConnection):
+    """A connection whose answers are there at once, so that nothing waits."""
+
+    async def execute(self, statement: Statement) -> Reply:
+        self.statements.append(statement.sql)
+        return self.server.answer(statement)
+
+
+@pytest.mark.parametrize("as_steps", [False, True])
+async def test_a_tight_loop_lets_other_tasks_run(
+    server: FakeServer, as_steps: bool
+) -> None:
+    server.answer = echo
+    connection = PromptConnection(server)
+    turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            turns.append(len(connection.statements))
+            await asyncio.sleep(0)
+
+    def steps() -> Steps[None]:
+        for _ in range(1000):
+            yield from plan("SELECT 1")
+
+    task = asyncio.create_task(other())
+    await asyncio.sleep(0)
+    if as_steps:
+        await run(steps(), connection)
+    else:
+        for _ in range(1000):
+            await run(plan("SELECT 1"), connection)
+    task.cancel()
+    gaps = [after - before for before, after in itertools.pairwise([*turns, 1000])]
+    assert max(gaps) <= PACE == 50
+    assert len(gaps) < 50, "and not much more often"
+
+
+async def test_cancelled_between_two_statements_the_connection_stays(
+    server: FakeServer,
+) -> None:
+    server.answer = echo
+    connection = PromptConnection(server)
+
+    async def work() -> None:
+        while True:
+            await run(plan("SELECT 1"), connection)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not connection.closed

@@ -8,11 +8,13 @@ import asyncio
 import gc
 import threading
 import warnings
+import weakref
 from dataclasses import replace
 
 import peewee
 import pytest
 
+from peewee_async.core.pool import Statistics
 from peewee_async.io.sessions import in_event_loop
 from tests.unit.fakes import CONNECT, FakeDatabase, FakeServer, Oops, turns
 
@@ -510,6 +512,145 @@ async def test_closing_in_a_block_lets_the_block_end(
     assert server.committed == ["INSERT 1"]
     await turns()
     assert server.alive == []
+
+
+async def test_a_child_that_closes_leaves_the_block_its_connection(
+    server: FakeServer,
+) -> None:
+    database = FakeDatabase(server, close_timeout=None)
+    async with database.aio_atomic():
+        await database.send("INSERT 1")
+        await asyncio.gather(database.aio_close(), database.aio_close())
+        await database.send("INSERT 2")
+    assert server.committed == ["INSERT 1", "INSERT 2"]
+    await turns()
+    assert server.alive == []
+
+
+async def test_two_who_close_in_blocks_do_not_wait_for_one_another(
+    server: FakeServer,
+) -> None:
+    database = FakeDatabase(server, close_timeout=None)
+    inside = asyncio.Barrier(2)
+
+    async def work(number: int) -> None:
+        async with database.aio_atomic():
+            await inside.wait()
+            await database.aio_close()
+            await database.send(f"INSERT {number}")
+
+    await asyncio.gather(work(1), work(2))
+    assert sorted(server.committed) == ["INSERT 1", "INSERT 2"]
+    await turns()
+    assert server.alive == []
+
+
+async def test_closing_waits_for_the_blocks_of_others(server: FakeServer) -> None:
+    database = FakeDatabase(server, close_timeout=None)
+    go_on = asyncio.Event()
+
+    async def work() -> None:
+        async with database.aio_atomic():
+            await go_on.wait()
+            await database.send("INSERT 1")
+
+    task = asyncio.create_task(work())
+    await turns()
+    closers = [asyncio.create_task(database.aio_close()) for _ in range(3)]
+    await turns()
+    assert not any(closer.done() for closer in closers)
+    await database.send("INSERT 2")  # by a pool that was opened meanwhile
+    go_on.set()
+    await asyncio.gather(*closers)
+    await task
+    assert server.committed == ["INSERT 2", "INSERT 1"]
+    await database.aio_close()
+    assert server.alive == []
+
+
+async def test_a_block_that_is_cut_off_by_closing_is_lost(server: FakeServer) -> None:
+    database = FakeDatabase(server, close_timeout=0)
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with database.aio_atomic():
+            await database.send("INSERT 1")
+            inside.set()
+            await go_on.wait()
+            await database.send("INSERT 2")
+
+    task = asyncio.create_task(work())
+    await inside.wait()
+    await database.aio_close()
+    go_on.set()
+    with pytest.raises(peewee.OperationalError, match="closed"):
+        await task
+    assert server.committed == []
+    await database.send("INSERT 3")
+    assert server.committed == ["INSERT 3"]
+    await database.aio_close()
+
+
+async def test_one_who_outlives_a_block_has_nothing_of_its_own_when_closing(
+    server: FakeServer,
+) -> None:
+    database = FakeDatabase(server, max_connections=1, close_timeout=None)
+    left = asyncio.Event()
+
+    async def later() -> None:
+        await left.wait()
+        await database.aio_close()
+
+    async with database.aio_atomic():
+        child = asyncio.create_task(later())
+    hold = server.hold("INSERT 1")
+    task = asyncio.create_task(database.send("INSERT 1"))
+    await hold.reached.wait()
+    left.set()
+    await turns()
+    assert not child.done()
+    hold.release()
+    await child
+    await task
+    assert server.alive == []
+
+
+async def test_statistics_of_a_database(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    assert database.pool_statistics() == Statistics()
+    await database.send("SELECT 1")
+    count = database.pool_statistics()
+    assert (count.size, count.idle, count.opened) == (1, 1, 1)
+    assert await asyncio.to_thread(database.pool_statistics) == Statistics()
+    await database.aio_close()
+    assert database.pool_statistics() == Statistics()
+
+
+async def test_a_database_that_nobody_has_any_more_closes_itself(
+    server: FakeServer,
+) -> None:
+    database = FakeDatabase(server)
+    async with database.aio_atomic():
+        await database.send("INSERT 1")
+    await turns()
+    known = weakref.ref(database)
+    del database
+    gc.collect()
+    await turns(30)
+    gc.collect()
+    assert known() is None
+    assert server.connections[0].said_goodbye
+
+
+async def test_cycles_of_a_database_leave_nothing(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    for _ in range(1000):
+        await database.send("SELECT 1")
+        await database.aio_close()
+    assert server.alive == []
+    assert database.sessions._pools == []
 
 
 async def test_tells_whether_a_loop_runs() -> None:
