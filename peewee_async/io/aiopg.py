@@ -26,6 +26,7 @@ class Connection:
     """One connection to a PostgreSQL server."""
 
     def __init__(self, driver: Driver, hstore: HStore | None) -> None:
+        driver.forget_notices()
         self.driver = driver
         self._hstore = hstore
         self.server_version = driver.server_version
@@ -38,7 +39,8 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        return not self.closed and not readable(self.driver.raw.fileno())
+        raw = self.driver.raw
+        return not (self.closed or raw.notices or readable(raw.fileno()))
 
     @property
     def status(self) -> Status:
@@ -61,7 +63,10 @@ class Connection:
             if self.closed:
                 raise ConnectionError("it is closed already")
             cursor = await self.driver.cursor()
-            await cursor.execute(sql, params)
+            try:
+                await cursor.execute(sql, params)
+            finally:
+                self.driver.forget_notices()
             try:
                 raw = cursor.raw  # libpq has the whole reply by now
                 if raw.description is None:

@@ -73,6 +73,10 @@ class Driver(aiopg.Connection):
         if listening.done():
             listening.exception()  # nobody asks for it, of which a loop would complain
 
+    def forget_notices(self) -> None:
+        """Forget what came with a statement: what comes later is the server's end."""
+        del self._conn.notices[:]
+
     async def _wait_for_socket(self, socket: int, state: int) -> None:
         ready: Future[None] = self._loop.create_future()
         if state == extensions.POLL_READ:

@@ -19,13 +19,17 @@ class Driver(aiosqlite.Connection):
 
     def __init__(self, opener: Callable[[], sqlite3.Connection]) -> None:
         super().__init__(self._open, iter_chunk_size=64)
-        self._opener = opener
+        self._opener: Callable[[], sqlite3.Connection] | None = opener
         self._opened: sqlite3.Connection | None = None
         # A program that forgets to close must still be able to end: a daemon.
         self._thread = Thread(target=_work, args=(self._tx,), daemon=True)
 
     def _open(self) -> sqlite3.Connection:
-        self._opened = self._opener()
+        # The thread keeps what it did last, and would keep the opener's database too.
+        opener, self._opener = self._opener, None
+        if opener is None:
+            raise sqlite3.InterfaceError("The connection was opened before.")
+        self._opened = opener()
         return self._opened
 
     def stop(self) -> None:

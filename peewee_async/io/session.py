@@ -65,6 +65,8 @@ class Session:
     async def run_now(self, make: Make[T]) -> T:
         """Do work for a task that nobody can get in the way of."""
         transactions, connection = self.transactions, self.connection
+        if connection.closed:
+            transactions.lose("its connection broke or was given up")
         transactions.require_alive()
         try:
             return await run_limited(make(transactions), connection, self.pool)

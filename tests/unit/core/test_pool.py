@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import peewee
 import pytest
@@ -643,6 +643,7 @@ class PoolMachine(RuleBasedStateMachine):
         self.waiting: dict[int, float] = {}
         self.opened_ever = self.closed_ever = self.waits = 0
         self.wait_seconds = 0.0
+        self.checked_now: set[int] = set()
         self.failed_last = self.trouble = False
         self.retries = 0
 
@@ -698,8 +699,6 @@ class PoolMachine(RuleBasedStateMachine):
     def new(self) -> int:
         self.count += 1
         return self.count
-
-    checked_now: ClassVar[set[int]] = set()
 
     def arrives(self, connection: int) -> None:
         """A connection is at the disposal of the pool, and may be handed on."""
