@@ -105,7 +105,9 @@ class Manager:
     async def close(self) -> None:
         """Close the connections of the running event loop, if there are any.
 
-        The next query connects again.
+        Connections in use are waited for, and aborted after `close_timeout` seconds.
+        Inside a block, the block keeps its own until it ends. The next query connects
+        again.
         """
         await self._checked().aio_close()
 

@@ -118,6 +118,41 @@ async def test_all_idle_connections_were_killed(
     assert count.size <= POOL_SIZE
 
 
+# The shortest time after which the server ends an idle session by itself.
+SHORT_IDLE = {
+    "postgres": "SET idle_session_timeout = 1",
+    "mysql": "SET SESSION wait_timeout = 1",
+}
+
+
+@servers_only
+async def test_the_first_query_after_the_servers_limit_for_idle_sessions(
+    objects: Manager, backend: Backend, sync: Any
+) -> None:
+    if backend.name == "postgres" and sync.server_version < 140000:
+        pytest.skip("This server has no such limit.")
+    await objects.connect()
+    connection = await pool_of(objects.database).wait()
+    await connection.execute(Statement(SHORT_IDLE[backend.name]))
+    pool_of(objects.database).give_back(connection)
+    await until_sessions(backend, sync, 0)
+    await one_row(objects)
+    assert objects.database.pool_statistics().opened == 2
+
+
+@only("mysql")
+async def test_a_goodbye_with_a_reason_is_heard(objects: Manager) -> None:
+    """MySQL says why it ends a session, MariaDB does not."""
+    connection: Any = await pool_of(objects.database).wait()
+    pool_of(objects.database).give_back(connection)
+    assert connection.alive
+    connection._driver._reader.feed_data(b"\x03\x00\x00\x00\xff\xbf\x0f")
+    assert not connection.closed
+    assert not connection.alive
+    await one_row(objects)
+    assert objects.database.pool_statistics().opened == 2
+
+
 @servers_only
 async def test_a_killed_idle_connection_is_replaced_without_being_asked(
     objects: Manager, backend: Backend, sync: Any, monkeypatch: pytest.MonkeyPatch

@@ -583,7 +583,7 @@ async def test_a_block_that_is_cut_off_by_closing_is_lost(server: FakeServer) ->
     await inside.wait()
     await database.aio_close()
     go_on.set()
-    with pytest.raises(peewee.OperationalError, match="closed"):
+    with pytest.raises(peewee.OperationalError, match="is lost"):
         await task
     assert server.committed == []
     await database.send("INSERT 3")
