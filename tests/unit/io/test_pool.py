@@ -810,3 +810,40 @@ async def test_statistics(server: FakeServer, pool: Pool) -> None:
     pool.give_back(await waiter)
     assert pool.statistics()[:5] == (1, 1, 0, 0, 0)
     assert pool.statistics().wait_seconds > 0
+
+
+async def test_one_who_was_cancelled_just_before_the_end_is_not_refused(
+    pool: Pool,
+) -> None:
+    connection = await pool.wait()
+    waiter = await waiting(pool)
+    waiter.cancel()
+    closer = asyncio.create_task(pool.close())
+    await turns()
+    assert waiter.cancelled()
+    pool.give_back(connection)
+    await closer
+
+
+def test_a_loop_that_was_closed_in_the_middle_of_connecting(
+    server: FakeServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> tuple[Pool, asyncio.Task[Any]]:
+        pool = make_pool(server)
+        hold = server.hold(CONNECT)
+        waiter = await waiting(pool)
+        await hold.reached.wait()
+        return pool, waiter
+
+    loop = asyncio.new_event_loop()
+    pool, waiter = loop.run_until_complete(main())
+    waiter._log_destroy_pending = False  # type: ignore[attr-defined]
+    loop.close()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        pool.forget()
+        del pool, waiter
+        gc.collect()
+    assert server.connections == []
+    assert caught == []
+    assert caplog.records == []
