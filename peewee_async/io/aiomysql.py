@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 from pymysql.err import InternalError, MySQLError, OperationalError
@@ -44,12 +43,9 @@ class Connection:
 
     @property
     def status(self) -> Status:
-        if self.closed:
-            return Status.IDLE
-        # Without autocommit the next statement is in a transaction that nobody ends.
-        if self.driver.get_transaction_status() or not self.driver.get_autocommit():
-            return Status.OPEN
-        return Status.BUSY if self._cursors.unread else Status.IDLE
+        status = self.driver.transaction
+        is_busy = status is Status.IDLE and self._cursors.unread
+        return Status.BUSY if is_busy else status
 
     async def execute(self, statement: Statement) -> Reply:
         with driver_errors:
@@ -80,8 +76,7 @@ class Connection:
             may_be_end = isinstance(error, OperationalError | InternalError)
             if may_be_end or self.status is Status.OPEN:
                 # An error does not tell if it ended the transaction or connection.
-                with suppress(Exception):
-                    await self.driver.ping(reconnect=False)
+                await self.driver.look()
             raise
         except Exception:
             self.abort()  # somewhere in a reply, which nobody can go on reading

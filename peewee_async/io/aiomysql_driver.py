@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import aiomysql
 from pymysql.constants import CLIENT, CR
 from pymysql.err import MySQLError, OperationalError, ProgrammingError
 
+from peewee_async.core.boundary import Status
 from peewee_async.io.sockets import readable
 
 _LARGE = 2**20  # bytes: the smallest max_allowed_packet that servers come with
@@ -40,6 +42,12 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
 
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
+
+    @property
+    def transaction(self) -> Status:
+        # Without autocommit the next statement is in a transaction that nobody ends.
+        is_open = self.get_transaction_status() or not self.get_autocommit()
+        return Status.OPEN if is_open and not self.gone else Status.IDLE
 
     @property
     def gone(self) -> bool:
@@ -82,6 +90,11 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
                 f"MySQL server has gone away during a statement of {len(sql)} bytes, "
                 "perhaps more than its max_allowed_packet",
             ) from error
+
+    async def look(self) -> None:
+        """See how the connection stands; it is closed if it does not answer."""
+        with suppress(Exception):
+            await self.ping(reconnect=False)
 
     def close(self) -> None:
         self.abort()  # what is left to be sent would keep the socket open

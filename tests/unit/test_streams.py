@@ -168,16 +168,17 @@ async def test_a_connection_of_its_own_cannot_be_had(server: FakeServer) -> None
     assert server.alive == []
 
 
-async def test_close_leaves_the_connection_of_a_stream_to_it(
-    server: FakeServer,
+@pytest.mark.parametrize("size", [1, 2])
+async def test_a_stream_that_goes_on_while_the_pool_is_closed_is_lost(
+    server: FakeServer, size: int
 ) -> None:
-    database = FakeDatabase(server, max_connections=1)
-    async with aclosing(stream(database)) as rows:
+    database = FakeDatabase(server, max_connections=size, close_timeout=0)
+    async with aclosing(stream(database, 1)) as rows:
         await anext(rows)
         await database.aio_close()
-        assert [name async for (name,) in rows] == list("bcde")
-    await turns()
-    assert server.alive == []
+        assert server.alive == []
+        with pytest.raises(peewee.OperationalError, match="is lost"):
+            await anext(rows)
 
 
 async def test_memory_gives_all_rows_at_once(memory: MemoryDatabase) -> None:
