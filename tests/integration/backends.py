@@ -160,7 +160,7 @@ def _open(name: str) -> Iterator[Backend]:
     if name == "sqlite":
         yield Backend(name, f"SQLite {sqlite3.sqlite_version}")
         return
-    with SERVERS[name]() as server, _own_database(server) as (database, version):
+    with SERVERS[name]() as server, own_database(server) as (database, version):
         description = f"{version} ({server.description})"
         yield Backend(name, description, server, database)
 
@@ -179,7 +179,7 @@ def _need_driver(name: str) -> None:
 
 
 @contextmanager
-def _own_database(server: Server) -> Iterator[tuple[str, str]]:
+def own_database(server: Server) -> Iterator[tuple[str, str]]:
     """Make a database that nobody else uses, and drop it in the end."""
     name = f"peewee_async_{secrets.token_hex(4)}"
     force = " WITH (FORCE)" if server.family == "postgres" else ""

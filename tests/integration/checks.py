@@ -39,11 +39,15 @@ def seen(value: Any) -> Any:
 
 def _seen(value: Any, met: dict[int, int]) -> Any:
     if isinstance(value, list | tuple):
-        return type(value).__name__, [_seen(item, met) for item in value]
+        names = getattr(value, "_fields", None)  # of a named tuple
+        return type(value).__name__, names, [_seen(item, met) for item in value]
     if isinstance(value, dict):
-        return {key: _seen(item, met) for key, item in value.items()}
+        # In their order, which two dicts are equal without.
+        return [(key, _seen(item, met)) for key, item in value.items()]
     if isinstance(value, memoryview):
         return memoryview, bytes(value)  # two of them compare by their formats too
+    if isinstance(value, type):
+        return type, value.__qualname__
     if not isinstance(value, peewee.Model):
         return type(value), value
     # Prefetched objects refer to one another in circles.
@@ -51,7 +55,7 @@ def _seen(value: Any, met: dict[int, int]) -> Any:
         return "the same as number", met[id(value)]
     met[id(value)] = len(met)
     state = vars(value) | {"_dirty": dirty(value)}
-    return type(value), _seen(state, met)
+    return type(value).__qualname__, _seen(dict(sorted(state.items())), met)
 
 
 def dirty(instance: Any) -> list[str]:

@@ -50,11 +50,16 @@ def backends() -> Iterator[Backends]:
 @pytest.fixture(params=NAMES)
 def backend(request: pytest.FixtureRequest, backends: Backends) -> Backend:
     """Run the test on each backend; skip it, or fail, where there is none."""
+    return find_backend(backends, request.param)
+
+
+def find_backend(backends: Backends, name: str) -> Backend:
+    """Give a backend, or skip the test, or fail it where the backend is required."""
     try:
-        return backends.get(request.param)
+        return backends.get(name)
     except Unavailable as missing:
-        reason = f"{request.param}: {missing}"
-    if records[request.param].required:
+        reason = f"{name}: {missing}"
+    if records[name].required:
         pytest.fail(f"This backend is required. {reason}", pytrace=False)
     pytest.skip(reason)
 
