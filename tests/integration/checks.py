@@ -42,8 +42,11 @@ def _seen(value: Any, met: dict[int, int]) -> Any:
         names = getattr(value, "_fields", None)  # of a named tuple
         return type(value).__name__, names, [_seen(item, met) for item in value]
     if isinstance(value, dict):
-        # In their order, which two dicts are equal without.
-        return [(key, _seen(item, met)) for key, item in value.items()]
+        # In their order, which two dicts are equal without; but in JSON there is none.
+        return [
+            (key, item if isinstance(item, dict) else _seen(item, met))
+            for key, item in value.items()
+        ]
     if isinstance(value, memoryview):
         return memoryview, bytes(value)  # two of them compare by their formats too
     if isinstance(value, type):
@@ -55,7 +58,8 @@ def _seen(value: Any, met: dict[int, int]) -> Any:
         return "the same as number", met[id(value)]
     met[id(value)] = len(met)
     state = vars(value) | {"_dirty": dirty(value)}
-    return type(value).__qualname__, _seen(dict(sorted(state.items())), met)
+    parts = [(name, _seen(state[name], met)) for name in sorted(state)]
+    return type(value).__qualname__, parts
 
 
 def dirty(instance: Any) -> list[str]:

@@ -31,7 +31,7 @@ DATABASE_ERRORS: dict[str, Call] = {
     "no such column": lambda do, m: do.execute(m.Author.select(peewee.SQL("nothing"))),
     "syntax": lambda do, m: do.execute(m.Author.raw("SELEC 1")),
     "syntax of SQL": lambda do, m: do.execute_sql("SELECT FROM WHERE"),
-    "no such function": lambda do, m: do.scalar(
+    "no such function": lambda do, m: do.execute(
         m.Author.select(peewee.fn.NO_SUCH_FUNCTION(1))
     ),
     "unique": lambda do, m: do.create(m.Author, name="ada"),
@@ -60,7 +60,7 @@ PERHAPS: dict[str, Call] = {
     ),
     "not a date": lambda do, m: do.create(m.Author, name="fay", born="yesterday"),
     "too long": lambda do, m: do.create(m.Country, code="abc"),
-    "division by zero": lambda do, m: do.scalar(
+    "division by zero": lambda do, m: do.execute(
         m.Author.select(peewee.SQL("1 / 0")).limit(1)
     ),
     "too large": lambda do, m: do.create(m.Review, book=1, stars=2**31),

@@ -10,7 +10,13 @@ from peewee import fn
 
 from tests.integration.differential.models import Matrix, Mood
 from tests.integration.differential.rows import rows
-from tests.integration.differential.sides import Sides, in_one_loop, outcome
+from tests.integration.differential.sides import (
+    CHANGED_VERBS,
+    IS_OLD_PEEWEE,
+    Sides,
+    in_one_loop,
+    outcome,
+)
 
 pytestmark = in_one_loop
 
@@ -112,7 +118,9 @@ READS: dict[str, Callable[[Any, Any], Any]] = {
 async def test_reads(sides: Sides, name: str) -> None:
     if not has(sides, name) or trips(sides, name):
         return
-    for read in READS.values():
+    for verb, read in READS.items():
+        if IS_OLD_PEEWEE and verb in CHANGED_VERBS:
+            continue
 
         async def case(do: Any, m: Matrix, read: Any = read) -> Any:
             return await read(do, ordered(m, name))

@@ -12,8 +12,13 @@ from hypothesis import strategies as st
 from peewee import JOIN, SQL, fn
 
 from tests.integration.differential.models import Matrix
-from tests.integration.differential.sides import Sides, in_one_loop
-from tests.integration.differential.test_selects import VERBS
+from tests.integration.differential.sides import (
+    CHANGED_VERBS,
+    IS_OLD_PEEWEE,
+    Sides,
+    in_one_loop,
+)
+from tests.integration.differential.test_selects import COUNTS, VERBS
 
 pytestmark = in_one_loop
 
@@ -149,11 +154,12 @@ stable = settings(
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
-verbs = st.sampled_from(sorted(set(VERBS) - {"objects"}))
+not_compared = {"objects"} | (CHANGED_VERBS if IS_OLD_PEEWEE else set())
+verbs = st.sampled_from(sorted(set(VERBS) - not_compared))
 
 
 @stable
-@given(recipe=recipes, verb=verbs)
+@given(recipe=recipes, verb=verbs.filter(lambda verb: verb not in COUNTS))
 async def test_select(sides: Sides, recipe: Recipe, verb: str) -> None:
     async def case(do: Any, m: Matrix) -> Any:
         return await VERBS[verb](do, built(m, recipe))
@@ -179,7 +185,11 @@ async def test_compound(
 @stable
 @given(recipe=recipes)
 async def test_counts_are_those_of_the_rows(sides: Sides, recipe: Recipe) -> None:
-    """Ruling 20, whatever the query: as many as there are rows, or the same error."""
+    """Ruling 20, whatever the query: also where sync cannot count.
+
+    What it makes of a DISTINCT join is no derived table to MySQL, for two columns of it
+    have one name.
+    """
     for side in sides.others:
         query = built(side.models, recipe | {"row type": "tuples"})
         try:
