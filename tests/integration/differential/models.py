@@ -93,7 +93,13 @@ def library(base: Any) -> Models:
         class Meta:
             primary_key = peewee.CompositeKey("book", "tag")
 
-    return [Author, Book, Review, Category, Nickname, Tag, BookTag]
+    class Club(base):
+        name = peewee.CharField()
+        books = peewee.ManyToManyField(Book, backref="clubs")
+
+    through: Any = Club.books  # type: ignore[has-type, unused-ignore]
+    chosen = through.get_through_model()
+    return [Author, Book, Review, Category, Nickname, Tag, BookTag, Club, chosen]
 
 
 def keys(base: Any, family: str) -> Models:

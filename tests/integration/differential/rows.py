@@ -174,6 +174,11 @@ def _library() -> Rows:
             {"id": 3, "author": "ada", "nickname": "enchantress"},
         ],
         "Tag": [{"label": label} for label in ("old", "new", "unused")],
+        "Club": [{"id": 1, "name": "readers"}, {"id": 2, "name": "empty"}],
+        "ClubBookThrough": [
+            {"id": 1, "club": 1, "book": 1},
+            {"id": 2, "club": 1, "book": 3},
+        ],
         "BookTag": [
             {"book": 1, "tag": "old", "weight": 2},
             {"book": 1, "tag": "new", "weight": 1},

@@ -141,26 +141,3 @@ async def test_a_converter_that_fails(sides: Sides) -> None:
     sync, ours = await both(sides, case)
     assert sync[:2] == ("raises", "IndexError")
     assert ours[:2] == ("raises", "TypeError")
-
-
-async def test_json_of_a_model_without_a_database(sides: Sides) -> None:
-    """A JSONField learns from its model's database how to read: so it does in peewee.
-
-    Given a database for one query only, both give what the driver gives.
-    """
-    sync, _, by_manager = sides.all
-    answers = []
-    for side in (sync, by_manager):
-        model = side.models.Everything
-        bound = model._meta.database
-        model._meta.set_database(None)
-        try:
-            query = model.select(model.json).where(model.id == 1).tuples()
-            if side is sync:
-                found = list(query.execute(sync.way.database))
-            else:
-                found = await side.way.execute(query)
-            answers.append(found)
-        finally:
-            model._meta.set_database(bound)
-    assert answers[0] == answers[1]

@@ -28,6 +28,7 @@ MODELS = [
     "Nickname",
     "Tag",
     "BookTag",
+    "Club",
     "Big",
     "Country",
     "Token",
@@ -69,6 +70,8 @@ def trips(sides: Sides, name: str) -> bool:
 
 async def test_no_model_is_left_out(sides: Sides) -> None:
     names = {model.__name__ for model in sides.sync.models.models}
+    # peewee makes this one itself, as a plain model: it has no async methods.
+    names.remove("ClubBookThrough")
     assert names == {name for name in [*MODELS, *OF_ONE_BACKEND] if has(sides, name)}
 
 
@@ -178,6 +181,7 @@ def new_values(m: Matrix, name: str) -> list[dict[str, Any]]:
         ],
         "Tag": [{"label": "newest"}, {"label": "old"}],
         "BookTag": [{"book": 2, "tag": "old"}, {"book": 1, "tag": "old"}],
+        "Club": [{"name": "new"}],
         "Big": [{}, {"id": 2**50, "label": "bigger"}],
         "Country": [{"code": "it"}, {"code": "de"}, {"label": "no code"}],
         "Token": [{}, {"label": "again"}, {"id": None}],

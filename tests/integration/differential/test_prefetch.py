@@ -94,6 +94,11 @@ GRAPHS: dict[str, Graph] = {
         m.BookTag.select().order_by(m.BookTag.book),
         books(m),
     ),
+    "many to many": lambda m: (
+        m.Club.select().order_by(m.Club.id),
+        m.ClubBookThrough.select().order_by(m.ClubBookThrough.id),
+        books(m),
+    ),
     "key to a unique field": lambda m: (
         authors(m),
         m.Nickname.select().order_by(m.Nickname.id),
