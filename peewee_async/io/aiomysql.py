@@ -74,6 +74,8 @@ class Connection:
             return await work
         except MySQLError as error:
             may_be_end = isinstance(error, OperationalError | InternalError)
+            if self._cursors.unread:
+                raise  # it is an older error: nothing was sent since, nor can be now
             if may_be_end or self.status is Status.OPEN:
                 # An error does not tell if it ended the transaction or connection.
                 await self.driver.look()

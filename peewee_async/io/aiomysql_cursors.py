@@ -12,9 +12,11 @@ from peewee_async.io.spool import PORTION, Rows, Spool
 class Rest:
     """The rows of one statement that were not fetched yet."""
 
-    __slots__ = ("_columns", "_result", "_spool")
+    __slots__ = ("_columns", "_driver", "_result", "_spool")
 
-    def __init__(self, result: Any) -> None:
+    def __init__(self, driver: Driver) -> None:
+        self._driver = driver
+        result = driver._result
         self._columns = tuple(column[0] for column in result.description)
         self._result = result
         self._spool: Spool | None = None
@@ -39,7 +41,11 @@ class Rest:
         return rows
 
     async def set_aside(self) -> None:
-        """Read to the end; an error on the way is raised when its turn comes."""
+        """Read to the end; an error on the way is raised when its turn comes.
+
+        It is raised at once if it has ended the transaction: what is to be sent next
+        would be done outside, for good.
+        """
         if self._spool is not None or not self.unread:
             return
         self._spool = Spool()
@@ -48,7 +54,7 @@ class Rest:
                 self._spool.write(rows)
         except Exception as error:
             self._spool.error = error
-            if self.unread:
+            if self.unread or await self._driver.has_lost_transaction():
                 raise
 
     async def give_up(self) -> None:
@@ -79,7 +85,7 @@ class Cursors:
         result = self._driver._result
         if result.description is None:
             return Reply((), None, result.affected_rows)
-        rest = Rest(result)
+        rest = Rest(self._driver)
         reply = await rest.read(limit)
         self._rests[name] = rest
         return reply

@@ -54,6 +54,13 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
         reader = self._reader
         return reader is None or reader.at_eof() or reader.exception() is not None
 
+    async def has_lost_transaction(self) -> bool:
+        """Ask the server whether an error has ended the transaction before it."""
+        if not self.get_transaction_status():
+            return False
+        await self.ping(reconnect=False)
+        return not self.get_transaction_status()
+
     def escape(self, obj: Any) -> str:
         if isinstance(obj, bytes | bytearray | memoryview):
             return f"_binary X'{bytes(obj).hex()}'"

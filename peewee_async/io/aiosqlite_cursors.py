@@ -18,6 +18,11 @@ class Rest:
         self._cursor = cursor
         self._spool: Spool | None = None
 
+    @property
+    def error(self) -> Exception | None:
+        """What is to be raised after the rows that were set aside."""
+        return self._spool and self._spool.error
+
     def read(self, limit: int) -> Reply:
         spool = self._spool
         rows = self._cursor.fetchmany(limit) if spool is None else spool.read(limit)
@@ -86,6 +91,13 @@ class Cursors:
         return Reply()
 
     def set_aside(self) -> None:
-        """Make way for another statement."""
+        """Make way for another statement.
+
+        Raises an error on the way if it has ended the transaction: what is to be
+        executed next would be done outside, for good.
+        """
+        was_in_transaction = self._raw.in_transaction
         for rest in self._rests.values():
             rest.set_aside()
+            if was_in_transaction and not self._raw.in_transaction and rest.error:
+                raise rest.error

@@ -292,6 +292,79 @@ async def test_a_session_that_is_killed_is_an_error(
     assert statistics(database).busy == 0
 
 
+@only("mysql")
+async def test_a_deadlock_in_the_rows_ahead_loses_the_transaction(
+    users: Manager, backend: Backend
+) -> None:
+    text = peewee.SQL(LONG_TEXT[backend.name])
+    rows = User.select(User.id, text).order_by(User.id).limit(300).for_update()
+    first, last = await User.select(peewee.fn.MIN(User.id), peewee.fn.MAX(User.id)).aio_scalar(
+        as_tuple=True
+    )
+    locked, started = asyncio.Event(), asyncio.Event()
+
+    async def other() -> None:
+        async with users.atomic():
+            # The server ends the transaction that has written less.
+            await User.insert_many([{"name": f"other{n}"} for n in range(400)]).aio_execute()
+            await User.update(age=1).where(User.id == last).aio_execute()
+            locked.set()
+            await started.wait()
+            await User.update(age=1).where(User.id == first).aio_execute()
+
+    async def stream() -> None:
+        async with users.atomic():
+            await User.aio_create(name="before", age=-1)
+            async for _ in rows.aio_iterator(batch_size=1):
+                started.set()
+                with pytest.raises(peewee.OperationalError, match="Deadlock"):
+                    await User.aio_create(name="after", age=-1)
+                break
+
+    task = asyncio.create_task(other())
+    await locked.wait()
+    with pytest.raises(peewee.OperationalError, match="The transaction is lost"):
+        await stream()
+    await task
+    assert await users.count(User.select().where(User.age == -1)) == 0
+
+
+@only("sqlite")
+async def test_an_error_in_the_rows_ahead_loses_the_transaction(
+    users: Manager, database: AioDatabase
+) -> None:
+    # A disk or a memory that is full ends a transaction of SQLite as well.
+    sql = f"SELECT n, CASE n WHEN 500 THEN undo() END FROM ({THOUSAND}) AS q"
+    with pytest.raises(peewee.OperationalError, match="The transaction is lost"):
+        async with users.atomic():
+            async with database.aio_connection() as driver:
+                raw = driver._conn
+                await driver.create_function("undo", 0, lambda: raw.rollback() or 1 / 0)
+            await User.aio_create(name="before", age=-1)
+            stream = User.raw(sql).tuples().aio_iterator(batch_size=10)
+            await anext(stream)
+            with pytest.raises(peewee.OperationalError, match="user-defined"):
+                await User.aio_create(name="after", age=-1)
+            await stream.aclose()
+    assert await users.count(User.select().where(User.age == -1)) == 0
+
+
+@only("mysql")
+@pytest.mark.filterwarnings("default:Previous unbuffered")  # as an error it helps
+async def test_an_old_error_of_one_stream_takes_no_rows_from_another(
+    users: Manager, backend: Backend
+) -> None:
+    sql = f"SELECT n, {FAILURES[backend.name]} FROM ({THOUSAND}) AS q"
+    async with users.atomic():
+        failing, other = User.raw(sql).tuples().aio_iterator(batch_size=100), numbers()
+        await anext(failing)
+        found = [await anext(other)]
+        with pytest.raises(peewee.OperationalError):
+            [row async for row in failing]
+        found += [row async for row in other]
+    assert found == [(n,) for n in range(1000)]
+
+
 async def test_a_killed_stream_loses_its_block(users: Manager) -> None:
     async with users.atomic() as tx:
         rows = numbers(10)
