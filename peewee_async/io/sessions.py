@@ -293,7 +293,7 @@ class Sessions:
                 session.release()
             elif not stream.done:
                 with suppress(BlockEnded, peewee.PeeweeException):
-                    await session.run(frame.block, stream.close)
+                    await self._run_in(session, frame, stream.close)
 
     async def _opened(self, stream: Stream[T]) -> tuple[Session, Frame | None, list[T]]:
         while (frame := self.frame) is not None:

@@ -240,6 +240,19 @@ async def test_a_nested_block_may_go_on_with_a_stream(database: FakeDatabase) ->
         assert [name async for (name,) in rows] == list("cde")
 
 
+async def test_a_nested_block_may_give_up_a_stream(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    async with database.aio_atomic():
+        rows = stream(database)
+        await anext(rows)
+        async with database.aio_atomic(), asyncio.timeout(5):
+            await rows.aclose()
+    (connection,) = server.connections
+    savepoint = connection.statements.index('SAVEPOINT "s1"')
+    assert connection.statements[savepoint + 1] == "CLOSE peewee_async_1"
+
+
 async def test_a_stream_does_not_outlive_its_block(database: FakeDatabase) -> None:
     async with database.aio_atomic():
         rows = stream(database, 1)
