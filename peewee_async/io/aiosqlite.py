@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
@@ -80,8 +81,9 @@ class Connection:
         if self.closed:
             return
         self.closed = True
-        self._raw.interrupt()
-        self.driver.stop()
+        with suppress(sqlite3.ProgrammingError):  # its thread may have closed it
+            self._raw.interrupt()
+        self.driver.stop(self._cursors.close)
 
     async def close(self) -> None:
         with driver_errors:

@@ -90,6 +90,11 @@ class Cursors:
         rest.close()
         return Reply()
 
+    def close(self) -> None:
+        """Forget all rows: a connection keeps its locks as long as there is a cursor."""
+        for rest in self._rests.values():
+            rest.close()
+
     def set_aside(self) -> None:
         """Make way for another statement.
 

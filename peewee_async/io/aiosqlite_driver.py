@@ -32,9 +32,11 @@ class Driver(aiosqlite.Connection):
         self._opened = opener()
         return self._opened
 
-    def stop(self) -> None:
+    def stop(self, clean_up: Callable[[], None] = lambda: None) -> None:
+        """End the thread after what it has to do, and after a function of one's own."""
         self._running = False
         self._connection = None
+        self._tx.put_nowait((None, clean_up))
         self._tx.put_nowait((None, self._finish))
 
     def _finish(self) -> object:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import peewee
 import pytest
 
 from peewee_async import AioDatabase, Manager, PooledSqliteDatabase, SqliteDatabase
+from peewee_async.io import aiosqlite
 from tests.integration.backends import Backend
 from tests.integration.checks import only, statistics
 from tests.integration.models import PlainPost, PlainUser, people
@@ -192,3 +195,20 @@ async def test_a_lock_that_lasts_too_long(path: Path) -> None:
     assert await Manager(one).count(PlainUser) == 1
     await one.aio_close()
     await two.aio_close()
+
+
+async def test_a_connection_may_be_given_up_while_it_is_closed() -> None:
+    def opener() -> sqlite3.Connection:
+        return sqlite3.connect(":memory:", check_same_thread=False)
+
+    connection = await aiosqlite.connect(opener=opener)
+    closing = asyncio.create_task(connection.close())
+    await asyncio.sleep(0)
+    closed = threading.Event()
+    connection.driver._tx.put((None, closed.set))
+    assert closed.wait(5)  # in its thread; the task has not been told
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    connection.abort()
+    assert connection.closed

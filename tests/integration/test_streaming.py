@@ -298,15 +298,17 @@ async def test_a_deadlock_in_the_rows_ahead_loses_the_transaction(
 ) -> None:
     text = peewee.SQL(LONG_TEXT[backend.name])
     rows = User.select(User.id, text).order_by(User.id).limit(300).for_update()
-    first, last = await User.select(peewee.fn.MIN(User.id), peewee.fn.MAX(User.id)).aio_scalar(
-        as_tuple=True
-    )
+    first, last = await User.select(
+        peewee.fn.MIN(User.id), peewee.fn.MAX(User.id)
+    ).aio_scalar(as_tuple=True)
     locked, started = asyncio.Event(), asyncio.Event()
 
     async def other() -> None:
         async with users.atomic():
             # The server ends the transaction that has written less.
-            await User.insert_many([{"name": f"other{n}"} for n in range(400)]).aio_execute()
+            await User.insert_many(
+                [{"name": f"other{n}"} for n in range(400)]
+            ).aio_execute()
             await User.update(age=1).where(User.id == last).aio_execute()
             locked.set()
             await started.wait()
@@ -390,6 +392,21 @@ async def test_a_stream_keeps_nobody_from_writing(path: Path, mode: str) -> None
             await user.aio_save()
         assert await User.select().where(User.age == -1).aio_count() == 100
     await database.aio_close()
+
+
+@only("sqlite")
+async def test_a_stream_that_was_given_up_locks_nothing(
+    users: Manager, database: AioDatabase, path: Path, sync: Any
+) -> None:
+    with pytest.raises(peewee.InterfaceError):
+        async with users.atomic():
+            await User.aio_create(name="before")
+            rows = numbers(10)
+            await anext(rows)
+            database.init(str(path))  # drops the connections, whatever they are at
+    with sync.bind_ctx([User], False, False):
+        assert User.insert(name="before").execute()
+    await rows.aclose()
 
 
 async def test_two_databases_stream_side_by_side(
