@@ -229,7 +229,7 @@ class ConnectionContext:
     `as` gives the connection of the driver, for what peewee has no words for.
     """
 
-    __slots__ = ("_block", "_joins", "_sessions")
+    __slots__ = ("_block", "_entered", "_joins", "_sessions")
 
     def __init__(
         self, sessions: Callable[[], Sessions], begin: Begin, joins: bool
@@ -237,11 +237,22 @@ class ConnectionContext:
         self._sessions = sessions
         self._block = BlockContext(sessions, begin)
         self._joins = joins
+        self._entered = False
 
     async def __aenter__(self) -> Any:
+        if self._entered:
+            # The end of the one inside would end the one around it.
+            raise RuntimeError(
+                "This connection is kept already: make a new one to nest it."
+            )
         frame = self._sessions().frame if self._joins else None
+        self._entered = True
         if frame is None:
-            frame = (await self._block.__aenter__())._frame
+            try:
+                frame = (await self._block.__aenter__())._frame
+            except BaseException:
+                self._entered = False
+                raise
         return frame.session.connection.driver
 
     async def __aexit__(
@@ -250,6 +261,7 @@ class ConnectionContext:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._entered = False
         await self._block.__aexit__(kind, error, traceback)
 
 

@@ -74,6 +74,56 @@ async def test_inside_a_block_it_is_the_connection_of_the_block(
     assert server.committed == ["INSERT 1"]
 
 
+@pytest.mark.parametrize("enter", ["aio_connection", "detached"])
+async def test_is_refused_while_it_is_open(database: FakeDatabase, enter: str) -> None:
+    """Its end inside would be the end of the one around it."""
+    kept = getattr(database, enter)()
+    async with kept as raw:
+        with pytest.raises(RuntimeError, match=r"make a new one"):
+            async with kept:
+                pass
+        async with database.aio_connection() as inner:
+            assert inner is raw
+        assert database.statistics.busy == 1
+    assert database.statistics.busy == 0
+
+
+async def test_is_refused_to_another_task_that_is_in_a_block(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    kept, entered, leave = database.aio_connection(), asyncio.Event(), asyncio.Event()
+
+    async def keep() -> None:
+        async with kept:
+            entered.set()
+            await leave.wait()
+            await database.send("SELECT 1")
+
+    task = asyncio.create_task(keep())
+    await entered.wait()
+    async with database.aio_atomic():
+        with pytest.raises(RuntimeError, match="make a new one"):
+            async with kept:
+                pass
+        leave.set()
+        await task
+    assert server.connections[0].statements == ["SELECT 1"]
+
+
+async def test_can_be_entered_again_after_it_was_left_or_could_not_be(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    kept = database.aio_connection()
+    server.refusal = OSError("refused")
+    with pytest.raises(peewee.OperationalError, match="refused"):
+        await kept.__aenter__()
+    server.refusal = None
+    for _ in range(2):
+        async with kept:
+            assert database.statistics.busy == 1
+    assert database.statistics.busy == 0
+
+
 async def test_an_error_leaves_a_kept_connection_as_it_is(
     server: FakeServer, database: FakeDatabase
 ) -> None:
