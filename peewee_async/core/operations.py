@@ -122,9 +122,17 @@ def field_of(meta: Any, item: Any) -> Any:
     """Find a field of a model: by itself, its name or its column; else ValueError."""
     name = item.name if isinstance(item, peewee.Field) else item
     field = meta.combined.get(name) if isinstance(name, str) else None
-    if field is None or (isinstance(item, peewee.Field) and field is not item):
+    if field is None or not (isinstance(item, str) or is_own(field, item)):
         raise ValueError(f"{meta.model.__name__} has no field {name!r} to update.")
     return field
+
+
+def is_own(field: Any, item: Any) -> bool:
+    """Tell whether an item is a field, or the one that it was inherited from."""
+    # A subclass has copies of the fields that it inherits.
+    return field is item or (
+        field.name == item.name and issubclass(field.model, item.model)
+    )
 
 
 def _has_no_key(instance: Any) -> bool:

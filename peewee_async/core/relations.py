@@ -10,6 +10,7 @@ import peewee
 from peewee_async.core import plans, prefetching
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Steps, Work, finished
+from peewee_async.core.operations import is_own
 from peewee_async.core.transactions import Transactions, atomic
 
 
@@ -39,8 +40,7 @@ def foreign_key(model: Any, item: Any) -> Any:
 def _is_meant(key: Any, item: Any) -> bool:
     if isinstance(item, str):
         return item in (key.name, key.object_id_name)
-    # A subclass has copies of the fields that it inherits.
-    return key is item or (key.name == item.name and issubclass(key.model, item.model))
+    return is_own(key, item)
 
 
 def is_loaded(instance: Any, key: Any) -> bool:

@@ -244,6 +244,22 @@ def test_a_foreign_key_is_named_by_its_column_too() -> None:
     script.sends('UPDATE "post" SET "author_id" = ? WHERE ("post"."id" = ?)', 3, 8)
 
 
+def test_a_field_is_named_by_the_one_that_it_was_inherited_from_too() -> None:
+    class Text(peewee.Model):
+        title: Any = peewee.TextField(column_name="headline")
+
+    class Article(Text):
+        id: Any
+
+    script = Script(operations.update(SQLITE, Article(id=8, title="a"), [Text.title]))
+    sql = 'UPDATE "article" SET "headline" = ? WHERE ("article"."id" = ?)'
+    script.sends(sql, "a", 8)
+    for other in (Article.title, Text.alias().title):
+        script = Script(operations.update(SQLITE, Text(id=8, title="a"), [other]))
+        with pytest.raises(ValueError, match="Text has no field 'title'"):
+            _ = script.result
+
+
 @pytest.mark.parametrize("only", [["title"], [Post.title], [7], ["name", "title"]])
 def test_an_unknown_field_is_refused_and_nothing_is_sent(only: Any) -> None:
     script = Script(operations.update(POSTGRES, User(id=3, name="ada"), only))
