@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -142,16 +142,23 @@ class Dialect:
             return convert
 
         def inner(*args: Any) -> Any:
-            adaptation = Adaptation(self.database)
-            with self._lock:
-                try:
-                    for model in models:
-                        adaptation.adapt(model)
-                    return convert(*args)
-                finally:
-                    adaptation.undo()
+            with self.adapting(models):
+                return convert(*args)
 
         return inner
+
+    @contextmanager
+    def adapting(self, models: Iterable[Any]) -> Iterator[None]:
+        """Have the fields of models that are not bound here speak to this database."""
+        adaptation = Adaptation(self.database)
+        with self._lock:
+            try:
+                for model in models:
+                    if database_of(model) is not self.database:
+                        adaptation.adapt(model)
+                yield
+            finally:
+                adaptation.undo()
 
     def _reads_otherwise(self, model: Any) -> bool:
         bound = database_of(model)

@@ -82,10 +82,13 @@ def _of_model(
     dialect: Dialect, method: str, model: Any, options: Mapping[str, Any] = NONE
 ) -> Steps[Any]:
     body = getattr(_peewee.Model, method).__func__
-    return replay(
-        dialect.database,
-        lambda database: body(_Bound(require_model(model), database), **options),
-    )
+    require_model(model)
+
+    def function(database: Any) -> Any:
+        with dialect.adapting([model]):
+            return body(_Bound(model, database), **options)
+
+    return replay(dialect.database, function)
 
 
 class _Bound:

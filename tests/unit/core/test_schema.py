@@ -117,6 +117,14 @@ class Secret(peewee.Model):
         schema_manager_class = Guarded
 
 
+class Paper(peewee.Model):
+    """What its index is depends on the database."""
+
+    data: Any = peewee.JSONField()
+
+
+Paper.add_index(Paper.data["kind"].as_text(), name="kind")
+
 MODELS: tuple[Any, ...] = (
     Author,
     Book,
@@ -126,6 +134,7 @@ MODELS: tuple[Any, ...] = (
     Rowless,
     Page,
     Secret,
+    Paper,
 )
 
 Sent = list[tuple[str, tuple[Any, ...]]]
@@ -482,3 +491,12 @@ def test_a_schema_manager_keeps_what_it_was_made_with() -> None:
     script = Script(schema.truncate_table(SQLITE, Quoted))
     script.sends("DELETE FROM [quoted]").writes(2)
     assert script.result is None
+
+
+@each_kind
+def test_fields_go_back_to_the_database_of_their_model(kind: str) -> None:
+    make_database, name = KINDS[kind]
+    before = vars(Paper.data).copy()
+    dialect = Dialect(make_database(name))
+    finish(schema.create_table(dialect, Paper), missing, [])
+    assert vars(Paper.data) == before
