@@ -9,9 +9,9 @@ from typing import Any
 
 from peewee_async.core.sources import unwrap
 
-# The async twin of what a program may have called, where it is not just `aio_` more.
-# The name of its class goes before it where a query of the model is to do it.
-TWINS = {
+# The async twin of what a program may have called, where it is not just `aio_` more:
+# of methods whose class tells that a query of its model is to do it, and of others.
+MODEL_TWINS = {
     "ManyToManyFieldAccessor.__set__": "aio_set",
     "ModelBase.__contains__": "aio_get_or_none",
     "ModelBase.__delitem__": "aio_delete_by_id",
@@ -19,17 +19,27 @@ TWINS = {
     "ModelBase.__iter__": "aio_execute",
     "ModelBase.__len__": "aio_count",
     "ModelBase.__setitem__": "aio_set_by_id",
+}
+TWINS = {
     "__enter__": "aio_atomic",
     "__getitem__": "aio_execute",
     "__iter__": "aio_execute",
     "__len__": "aio_execute",
     "connection": "aio_connection",
-    "iterator": "aio_execute",
 }
 CONTEXTS = {
     "ConnectionContext": "aio_connection",
     "_savepoint": "aio_savepoint",
     "_transaction": "aio_transaction",
+}
+# How to use what gives nothing to await.
+FORMS = {
+    "aio_atomic": "async with",
+    "aio_connection": "async with",
+    "aio_iterator": "async for row in",
+    "aio_savepoint": "async with",
+    "aio_transaction": "async with",
+    "iterator": "async for row in",
 }
 # What a Manager has for models and queries that have no async methods of their own.
 MANAGER = {
@@ -45,7 +55,7 @@ MANAGER = {
     "get_by_id": "get",
     "get_or_create": "get_or_create",
     "get_or_none": "get_or_none",
-    "iterator": "execute",
+    "iterator": "iterator",
     "prefetch": "prefetch",
     "save": "update",
     "scalar": "scalar",
@@ -92,9 +102,12 @@ def _advice(owner: Any, called: str) -> str:
     twin = _twin(owner, called, qualified)
     if twin is not None:
         manager = ", or the Manager," if called in MANAGER else ""
-        return f"Use `await ...{twin}(...)`{manager} instead of `{called}`."
+        form = FORMS.get(twin, "await")
+        return f"Use `{form} ...{twin}(...)`{manager} instead of `{called}`."
     if called in MANAGER:
-        return f"Use `await manager.{MANAGER[called]}(...)` instead of `{called}`."
+        method = MANAGER[called]
+        form = FORMS.get(method, "await")
+        return f"Use `{form} manager.{method}(...)` instead of `{called}`."
     return (
         f"Use a method of the Manager, or one that is called `aio_...`; `{called}` can "
         "run in a thread of its own as well, by `asyncio.to_thread`."
@@ -108,9 +121,9 @@ def _first_argument(frame: FrameType) -> Any:
 
 def _twin(owner: Any, called: str, qualified: str) -> str | None:
     """Give the name of an async method that the object or class really has."""
-    if qualified in TWINS:
+    if qualified in MODEL_TWINS:
         model = getattr(owner, "rel_model", owner)
-        return TWINS[qualified] if hasattr(model, "aio_get") else None
+        return MODEL_TWINS[qualified] if hasattr(model, "aio_get") else None
     twin = TWINS.get(called, f"aio_{called}")
     if called == "__enter__":
         twin = CONTEXTS.get(type(owner).__name__, twin)

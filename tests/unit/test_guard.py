@@ -203,11 +203,23 @@ PLAIN_CALLS: list[tuple[Callable[[], Any], str]] = [
     (lambda: Plain.select().scalar(), "scalar"),
     (lambda: Plain.delete().execute(), "execute"),
     (lambda: list(Plain.select()), "execute"),
-    (lambda: list(Plain.select().iterator()), "execute"),
     (lambda: Plain.select()[0], "execute"),
     (lambda: len(Plain.select()), "execute"),
     (lambda: peewee.prefetch(Plain.select(), Plain.alias()), "prefetch"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("model", "advice"),
+    [
+        (User, "Use `async for row in ...aio_iterator(...)`, or the Manager,"),
+        (Plain, "Use `async for row in manager.iterator(...)` instead"),
+    ],
+)
+async def test_names_the_async_loop(model: Any, advice: str) -> None:
+    with pytest.raises(SyncNotAllowed) as caught:
+        list(model.select().iterator())
+    assert advice in str(caught.value)
 
 
 @pytest.mark.parametrize(("call", "method"), PLAIN_CALLS)
@@ -257,7 +269,7 @@ async def test_names_the_kind_of_block() -> None:
     proxy.initialize(postgres)
     blocks.append((proxy.atomic(), "aio_atomic"))
     for block, twin in blocks:
-        with pytest.raises(SyncNotAllowed, match=rf"`await ...{twin}\("):
+        with pytest.raises(SyncNotAllowed, match=rf"`async with ...{twin}\("):
             block.__enter__()
         assert not postgres.in_transaction()
     assert postgres.opened == 0
@@ -272,7 +284,7 @@ async def test_the_raw_connection_is_refused_too(memory: MemoryDatabase) -> None
     memory.set_allow_sync(True)
     memory.connect()
     memory.set_allow_sync(None)
-    with pytest.raises(SyncNotAllowed, match="event loop"):
+    with pytest.raises(SyncNotAllowed, match=r"`async with ...aio_connection\("):
         memory.connection()
     memory.close()
 
