@@ -31,7 +31,8 @@ class HStore:
         types = [column.type_code for column in cursor.description] if rows else []
         known = self._driver.raw.string_types
         new = {each for each in types if each >= FIRST_OWN_TYPE and each not in known}
-        new -= self._others
+        # What a program has registered for all connections has been cast already.
+        new -= self._others | extensions.string_types.keys()
         if not new:
             return rows
         await self._learn(sorted(new))

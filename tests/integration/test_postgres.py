@@ -198,6 +198,31 @@ async def test_other_types_are_asked_about_once(
     sync.execute_sql("DROP TYPE color")
 
 
+async def test_hstore_that_is_registered_for_all_connections_is_left_alone(
+    backend: Backend,
+    path: Path,
+    sync: Any,
+    lookups: list[list[int]],
+) -> None:
+    name, options = backend.options(path)
+    database = CLASSES[0](name, **options)
+    await database.aio_connect()
+    sync.execute_sql("CREATE EXTENSION hstore")
+    kinds: tuple[int, ...] = ()
+    try:
+        kinds = sync.execute_sql("SELECT 'hstore'::regtype::oid").fetchall()[0]
+        cast = extensions.new_type(kinds, "OURS", lambda value, _: f"ours: {value}")
+        extensions.register_type(cast)
+        query: Any = peewee.RawQuery("SELECT 'a=>1'::hstore").tuples()
+        assert await database.aio_execute(query) == [('ours: "a"=>"1"',)]
+        assert lookups == []
+    finally:
+        for kind in kinds:
+            extensions.string_types.pop(kind, None)
+        sync.execute_sql("DROP EXTENSION hstore")
+        await database.aio_close()
+
+
 @pytest.mark.usefixtures("hstore")
 async def test_hstore_that_was_there_is_not_asked_about(
     backend: Backend, path: Path, lookups: list[list[int]]
