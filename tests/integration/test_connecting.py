@@ -184,14 +184,21 @@ class Relay:
 
     def __init__(self, host: str, port: int) -> None:
         self._target = host, port
+        self._busy: list[asyncio.Future[Any]] = []
 
     async def __call__(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         there = await asyncio.open_connection(*self._target)
-        await asyncio.gather(
+        both = asyncio.gather(
             self._pass_on(reader, there[1]), self._pass_on(there[0], writer)
         )
+        self._busy.append(both)
+        await both
+
+    async def ended(self) -> None:
+        """Wait for the end of its connections, as servers do only since Python 3.12."""
+        await asyncio.gather(*self._busy)
 
     async def _pass_on(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
