@@ -13,6 +13,9 @@ from peewee_async.core.execution import Steps, Work, finished
 from peewee_async.core.operations import is_own
 from peewee_async.core.transactions import Transactions, atomic
 
+# What may be iterable, and is one object or key all the same.
+_ONE = (peewee.Model, str, bytes, bytearray, memoryview, type)
+
 
 def foreign_key(model: Any, item: Any) -> Any:
     """Find a foreign key of a model.
@@ -155,9 +158,9 @@ def _keys(query: Any, value: Any) -> Iterator[Any]:
 def _items(value: Any) -> Iterable[Any]:
     if value is None or isinstance(value, peewee.NoopModelSelect):
         return ()
-    if isinstance(value, list | tuple | set | frozenset | Iterator):
-        return value
-    return (value,)
+    if isinstance(value, _ONE) or not isinstance(value, Iterable):
+        return (value,)
+    return value
 
 
 def _is_select(value: Any) -> bool:

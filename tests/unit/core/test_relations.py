@@ -207,7 +207,8 @@ def adds(value: Any, clear_existing: bool = False) -> Script:
         (7, 8),
         [7, Club(id=8)],
         iter([Club(id=7), 8]),
-        {7: None, 8: None}.keys().__iter__(),
+        {7: None, 8: None}.keys(),
+        range(7, 9),
     ],
 )
 def test_links_several(value: Any) -> None:
@@ -218,6 +219,11 @@ def test_links_several(value: Any) -> None:
 @pytest.mark.parametrize("value", [Club(id=7), 7, {7}, frozenset({7})])
 def test_links_one(value: Any) -> None:
     assert adds(value).sends(LINK + "(?, ?)", 7, 1).writes(1).result is None
+
+
+def test_an_object_is_one_even_if_it_has_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Club, "__iter__", lambda club: iter([1, 2]), raising=False)
+    assert adds(Club(id=7)).sends(LINK + "(?, ?)", 7, 1).writes(1).result is None
 
 
 @pytest.mark.parametrize("value", [[], (), None, iter([]), Club.noop()])
