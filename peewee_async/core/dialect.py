@@ -105,10 +105,13 @@ class Dialect:
         lenient = self._is_bound_here(query if made_of is None else made_of)
 
         def meet(source: Any) -> None:
+            if database_of(source) is self.database:
+                return
             if not lenient:
                 self.require_family(source)
-            if model_of(source) and database_of(source) is not self.database:
-                adaptation.adapt(model_of(source))
+            model = model_of(source)
+            if model is not None:
+                adaptation.adapt(model)
 
         context.alias_manager = Sources(meet)
         with self._lock:
