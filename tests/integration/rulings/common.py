@@ -45,6 +45,12 @@ async def ages(objects: Manager) -> list[int]:
     return [age for (age,) in await objects.execute(query)]
 
 
+def from_users(objects: Manager, what: str = "*") -> str:
+    """Give the SQL of a query for all users."""
+    opening, closing = objects.database.quote
+    return f"SELECT {what} FROM {opening}user{closing}"
+
+
 async def connection_number(objects: Manager, backend: Backend) -> int:
     """Tell which connection of the server the current task is served by."""
     function = getattr(peewee.fn, ME[backend.name])

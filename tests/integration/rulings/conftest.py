@@ -11,7 +11,7 @@ import pytest
 
 from peewee_async import AioModel, Manager
 from tests.integration.backends import Backend
-from tests.integration.models import User
+from tests.integration.models import Comment, Post, User, people
 
 Names = Callable[[], set[str]]
 Sent = Callable[[], list[str]]
@@ -41,6 +41,21 @@ def sent(caplog: pytest.LogCaptureFixture) -> Iterator[Sent]:
 
     with caplog.at_level(logging.DEBUG, "peewee.async"):
         yield look
+
+
+@pytest.fixture
+async def filled(objects: Manager) -> Manager:
+    """A Manager with three users, and for each two posts; the second is reviewed."""
+    await objects.execute(User.insert_many(people(3)))
+    users = await objects.execute(User.select().order_by(User.id))
+    for number, user in enumerate(users):
+        await objects.create(Post, author=user, title=f"{number}a", views=number)
+        other = users[(number + 1) % 3]
+        post = await objects.create(
+            Post, author=user, reviewer=other, title=f"{number}b"
+        )
+        await objects.create(Comment, post=post, text=f"on {number}b")
+    return objects
 
 
 class Served(AioModel):

@@ -18,7 +18,7 @@ import peewee_async
 import peewee_asyncext
 from peewee_async import AioDatabase, AioModel, Manager
 from tests.integration.backends import Backend
-from tests.integration.checks import dirty, only
+from tests.integration.checks import dirty, only, statistics
 from tests.integration.conftest import MakeDatabase
 from tests.integration.models import PlainUser, User, people
 from tests.integration.rulings.common import (
@@ -317,6 +317,125 @@ async def test_sharper_24_the_loss_is_raised_without_an_error(
             with suppress(peewee.PeeweeException):
                 await add(objects, "never")
     assert names() == set()
+
+
+# Ruling 25
+
+
+async def test_sharper_25_aio_scalars_gives_a_list(objects: Manager) -> None:
+    query: Any = User.select(User.age).order_by(User.age)
+    assert await query.aio_scalars() == []
+    await objects.execute(User.insert_many(people(3)))
+    assert await query.aio_scalars() == [0, 1, 2]
+
+
+# Ruling 27
+
+
+async def test_sharper_27_aio_begin_and_commit(
+    database: AioDatabase, objects: Manager, names: Names
+) -> None:
+    tx = await database.aio_begin()
+    await add(objects, "one")
+    async with objects.atomic():
+        await add(objects, "two")
+    assert names() == set()
+    await tx.commit()
+    assert names() == {"one", "two"}
+    assert statistics(database).busy == 0
+    await add(objects, "three")
+    assert names() == {"one", "two", "three"}
+
+
+async def test_sharper_27_aio_begin_and_rollback(
+    database: AioDatabase, objects: Manager, names: Names
+) -> None:
+    tx = await database.aio_begin()
+    await add(objects, "one")
+    await tx.rollback()
+    assert names() == set()
+    assert statistics(database).busy == 0
+    await add(objects, "two")
+    assert names() == {"two"}
+
+
+async def test_sharper_27_aio_savepoint_with_await(
+    database: AioDatabase, objects: Manager, names: Names
+) -> None:
+    async with objects.atomic():
+        await add(objects, "one")
+        sp = await database.aio_savepoint()
+        await add(objects, "two")
+        await sp.rollback()
+        sp = await database.aio_savepoint("mine")
+        await add(objects, "three")
+        await sp.commit()
+        async with database.aio_savepoint():
+            await add(objects, "four")
+    assert names() == {"one", "three", "four"}
+
+
+async def test_sharper_27_aio_begin_with_aio_savepoint(
+    database: AioDatabase, objects: Manager, names: Names
+) -> None:
+    tx = await database.aio_begin()
+    await add(objects, "one")
+    sp = await database.aio_savepoint()
+    await add(objects, "two")
+    await sp.rollback()
+    await tx.commit()
+    assert names() == {"one"}
+
+
+def user_sql(database: AioDatabase, sql: str) -> str:
+    opening, closing = tuple(database.quote)
+    return sql.format(user=f"{opening}user{closing}", p=database.param)
+
+
+async def test_sharper_27_aio_execute_sql(
+    database: AioDatabase, objects: Manager, names: Names
+) -> None:
+    insert = "INSERT INTO {user} (name, age) VALUES ({p}, {p})"
+    assert await database.aio_execute_sql(user_sql(database, insert), ("ada", 36)) == 1
+    assert names() == {"ada"}
+    select = user_sql(database, "SELECT name, age FROM {user} WHERE age > {p}")
+    rows = await database.aio_execute_sql(select, (1,))
+    assert [tuple(row) for row in rows] == [("ada", 36)]
+    assert list(await database.aio_execute_sql(select, (99,))) == []
+    update = user_sql(database, "UPDATE {user} SET age = age + 1")
+    assert await database.aio_execute_sql(update) == 1
+
+
+async def test_sharper_27_aio_execute_sql_takes_part_in_blocks(
+    database: AioDatabase, objects: Manager, names: Names
+) -> None:
+    insert = user_sql(database, "INSERT INTO {user} (name, age) VALUES ({p}, 1)")
+    with suppress(Oops):
+        async with objects.atomic():
+            await database.aio_execute_sql(insert, ("ada",))
+            assert await objects.count(User) == 1
+            raise Oops
+    assert names() == set()
+    with pytest.raises(peewee.PeeweeException):
+        await database.aio_execute_sql("SELECT FROM WHERE")
+
+
+async def test_sharper_27_fetch_results(
+    database: AioDatabase, objects: Manager
+) -> None:
+    await add(objects, "ada", "bob")
+    given: list[Any] = []
+
+    async def fetch_results(database: Any, cursor: Any) -> list[str]:
+        given.append(database)
+        return [name for (name,) in await cursor.fetchall()]
+
+    select = user_sql(database, "SELECT name FROM {user} ORDER BY name")
+    found = await database.aio_execute_sql(select, (), fetch_results)
+    assert found == ["ada", "bob"]
+    again = await database.aio_execute_sql(select, fetch_results=fetch_results)
+    assert again == found
+    assert given == [database, database]
 
 
 # Ruling 27: where a ruling differs from an older generation, the ruling stands
