@@ -23,7 +23,7 @@ from tests.integration.checks import (
 from tests.integration.conftest import CreateTables, MakeDatabase
 from tests.integration.models import PlainUser, Post, User, people
 
-# A million numbers if all are joined, with no table behind them.
+# A thousand numbers, with no table behind them.
 DIGITS = " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10))
 THOUSAND = (
     f"SELECT a.d + 10 * b.d + 100 * c.d AS n FROM ({DIGITS}) AS a, ({DIGITS}) AS b, "
@@ -36,9 +36,9 @@ FAILURES = {
     "sqlite": "CASE n WHEN 500 THEN abs(-9223372036854775807 - 1) END",
 }
 LONG_TEXT = {
-    "postgres": "REPEAT('x', 1000)",
-    "mysql": "REPEAT('x', 1000)",
-    "sqlite": "HEX(ZEROBLOB(500))",
+    "postgres": "REPEAT('x', 10000)",
+    "mysql": "REPEAT('x', 10000)",
+    "sqlite": "HEX(ZEROBLOB(5000))",
 }
 OWN_SESSION = {"postgres": "pg_backend_pid()", "mysql": "CONNECTION_ID()"}
 KILL = {"postgres": "SELECT pg_terminate_backend(%s)", "mysql": "KILL %s"}
@@ -438,15 +438,15 @@ def peak():
 
 async def count(limit):
     query = Row.raw({sql!r} + str(limit))
-    return len([None async for row in query.tuples().aio_iterator(batch_size=500)])
+    return len([None async for row in query.tuples().aio_iterator(batch_size=50)])
 
 async def main():
     asyncio.get_running_loop().slow_callback_duration = 60
-    await count(2000)
+    await count(200)
     before = peak()
-    assert await count(100000) == 100000
+    assert await count(10000) == 10000
     async with Row._meta.database.aio_atomic():
-        assert await count(100000) == 100000
+        assert await count(10000) == 10000
     grown = peak() - before
     assert grown < 30, f"{{grown}} MB more for 100 MB of rows"
     await Row._meta.database.aio_close()
@@ -455,9 +455,10 @@ asyncio.run(main())
 """
 
 
+# Long rows: what a driver does for each row would take most of the time.
 def test_memory_stays_flat(backend: Backend, path: Path, tables: CreateTables) -> None:
     sql = (
-        f"SELECT {LONG_TEXT[backend.name]}, q.n, a.d, b.d FROM ({THOUSAND}) AS q, "
-        f"({DIGITS}) AS a, ({DIGITS}) AS b LIMIT "
+        f"SELECT {LONG_TEXT[backend.name]}, q.n, a.d FROM ({THOUSAND}) AS q, "
+        f"({DIGITS}) AS a LIMIT "
     )
     quiet(run_python(MEMORY.format(database=backend.source(path), sql=sql)))
