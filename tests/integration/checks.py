@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -75,12 +77,27 @@ def run_python(
     return subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", *program, *arguments],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(python_path())} | environment,
+        env=os.environ | usual_environment() | environment,
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def usual_environment() -> dict[str, str]:
+    environment = {"PYTHONPATH": os.pathsep.join(python_path())}
+    if sys.dont_write_bytecode:
+        # Each program would compile it all, which may take longer than to run it.
+        environment["PYTHONDONTWRITEBYTECODE"] = ""
+        environment["PYTHONPYCACHEPREFIX"] = compiled().name
+    return environment
+
+
+@cache
+def compiled() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder for what the programs of one run compile."""
+    return tempfile.TemporaryDirectory(prefix="peewee-async-compiled-")
 
 
 def python_path() -> list[str]:
