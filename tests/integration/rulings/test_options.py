@@ -194,6 +194,7 @@ async def unix_socket(backend: Backend, name: str) -> AsyncIterator[Path]:
             yield socket
         finally:
             server.close()
+        await relay.ended()
 
 
 @only("postgres")
