@@ -7,7 +7,6 @@ import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from importlib import import_module
 from threading import RLock
 from types import ModuleType, SimpleNamespace
@@ -29,6 +28,7 @@ from peewee_async.core.execution import Work
 from peewee_async.core.lookups import require_query
 from peewee_async.core.plans import require_rows
 from peewee_async.core.pool import Statistics
+from peewee_async.core.redaction import is_connection_string, redaction_of
 from peewee_async.core.streaming import Stream, require_portions
 from peewee_async.cursor import AioCursor
 from peewee_async.guard import refusal
@@ -41,7 +41,7 @@ from peewee_async.io.sessions import (
     in_event_loop,
     is_sync_allowed,
 )
-from peewee_async.options import is_connection_string, password_in, split
+from peewee_async.options import split
 from peewee_async.tables import AioTables
 
 T = TypeVar("T")
@@ -100,9 +100,18 @@ class AioDatabase(AioTables, peewee.Database):
     # How the pools of this database connect.
 
     def _make_pool(self) -> Pool:
-        connect = partial(self._import_driver().connect, **self._aio_params())
-        secret = password_in(self.database)
-        return Pool(connect, self._target(), self._pool_options, self._learn, secret)
+        driver, params = self._import_driver(), self._aio_params()
+        return Pool(
+            lambda: driver.connect(**params),  # a partial has the password in its repr
+            self._target(),
+            self._pool_options,
+            self._learn,
+            redaction_of(self.database, self.connect_params, self._secrets()),
+        )
+
+    def _secrets(self) -> list[str]:
+        """Give what no message may repeat, beside the options."""
+        return []
 
     def _import_driver(self) -> ModuleType:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import weakref
 from collections.abc import Callable
@@ -66,6 +67,9 @@ class PostgresqlDatabase(_ServerDatabase, peewee.PostgresqlDatabase):
         else:
             params.setdefault("dbname", self.database)
         return params
+
+    def _secrets(self) -> list[str]:
+        return [os.environ.get("PGPASSWORD", "")]
 
     def _set_server_version(self, conn: Any) -> None:
         self.server_version = conn.server_version

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from peewee_async.core.pool import require_sizes
@@ -77,21 +76,3 @@ def _require_number(option: str, value: Any) -> None:
         wanted = "a number of seconds, or None for no limit"
     if not fits:
         raise ValueError(f"{option}={value!r} will not do: give {wanted}.")
-
-
-def is_connection_string(name: str) -> bool:
-    """Tell whether the name of a database is a URL or a list of options of libpq."""
-    return "://" in name or "=" in name
-
-
-def password_in(name: str) -> str:
-    """Give the password that a connection string holds; empty if there is none.
-
-    One that is also another part of the string is no secret, and would hide too much.
-    """
-    found = re.search(r"://[^/@]*?:(.+)@|\bpassword\s*=\s*('.*'|\S+)", name)
-    if found is None:
-        return ""
-    word = found[1] or found[2].strip("'")
-    rest = name[: found.start()] + found[0].replace(word, "", 1) + name[found.end() :]
-    return "" if word in rest else word

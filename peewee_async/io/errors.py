@@ -7,6 +7,8 @@ from typing import Any
 
 import peewee
 
+from peewee_async.core.redaction import Redaction
+
 _PEP_249: dict[str, type[peewee.PeeweeException]] = {
     "DataError": peewee.DataError,
     "DatabaseError": peewee.DatabaseError,
@@ -20,6 +22,8 @@ _PEP_249: dict[str, type[peewee.PeeweeException]] = {
     # What sqlite3 of Python 3.11 makes of several statements in one.
     "Warning": peewee.ProgrammingError,
 }
+
+NOTHING_SECRET = Redaction()
 
 # What servers say of a statement with too many parameters, or too many bytes.
 _TOO_LARGE = ("too many SQL variables", "max_allowed_packet")
@@ -79,21 +83,15 @@ driver_errors = DriverErrors()
 
 
 def cannot_connect(
-    target: str, error: Exception, secret: str = ""
+    target: str, error: Exception, redact: Redaction = NOTHING_SECRET
 ) -> peewee.PeeweeException:
     """Make the error that tells a user why there is no connection.
 
-    secret: what the driver may repeat and nobody else shall read.
+    redact: hides what the driver may repeat and nobody else shall read.
     """
-    reason = str(error).strip() or type(error).__name__
-    cause: BaseException | None = error.__cause__ or error  # what the driver said
-    if secret and secret in f"{reason} {cause}":
-        reason, cause = (
-            f"{type(error).__name__}, for a reason with a secret in it",
-            None,
-        )
+    reason = redact(str(error).strip()) or type(error).__name__
     made = peewee.OperationalError(f"Cannot connect to {target}: {reason}")
-    made.__cause__ = cause
+    made.__cause__ = redact.clean(error.__cause__ or error)  # what the driver said
     return made
 
 

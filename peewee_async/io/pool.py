@@ -16,9 +16,10 @@ import peewee
 
 from peewee_async.core import pool as policy
 from peewee_async.core.boundary import Status
+from peewee_async.core.redaction import Redaction
 from peewee_async.io.background import Background
 from peewee_async.io.connecting import answers, open_connection, say_goodbye
-from peewee_async.io.errors import cannot_connect
+from peewee_async.io.errors import NOTHING_SECRET, cannot_connect
 from peewee_async.io.protocols import Connect, Connection
 
 Waiter = asyncio.Future[Connection]
@@ -58,7 +59,7 @@ class Pool:
 
     target: where connections go, for error messages; it holds no password.
     learn: is shown every connection that was opened.
-    secret: what no error message may repeat.
+    redact: hides what no error message may repeat.
     """
 
     def __init__(
@@ -67,13 +68,13 @@ class Pool:
         target: str,
         options: PoolOptions,
         learn: Callable[[Connection], None],
-        secret: str = "",
+        redact: Redaction = NOTHING_SECRET,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._connect = connect
         self._target = target
         self._learn = learn
-        self._secret = secret
+        self._redact = redact
         self.options = options
         self._policy: policy.Pool[Connection, Waiter] = policy.Pool(
             options.min_connections,
@@ -172,10 +173,13 @@ class Pool:
                 "while that one is in use."
             )
         await self._close_with_loop()
+        failure: peewee.PeeweeException | None = None
         try:
             connection = await self._connected()
         except Exception as error:
-            raise cannot_connect(self._target, error, self._secret) from error
+            failure = cannot_connect(self._target, error, self._redact)
+        if failure is not None:
+            raise failure  # not while `error`, which may hold a secret, is handled
         self._own.add(connection)
         self._connections.add(connection)
         return connection
@@ -329,7 +333,7 @@ class Pool:
         return await open_connection(self._connect, limit, self._learn)
 
     def _failed(self, error: Exception) -> None:
-        reason = cannot_connect(self._target, error, self._secret)
+        reason = cannot_connect(self._target, error, self._redact)
         self._carry_out(self._policy.failed(reason, self.loop.time()))
 
     def _not_opened(self) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from peewee_async.io.pool import PoolOptions
-from peewee_async.options import is_connection_string, password_in, split
+from peewee_async.options import split
 
 
 def test_what_is_not_the_pools_is_left_alone() -> None:
@@ -111,24 +111,6 @@ def test_a_pool_that_cannot_be(options: dict[str, Any]) -> None:
 
 def test_no_pool_params() -> None:
     assert split({"pool_params": None}, 3) == (PoolOptions(1, 3), {})
-
-
-@pytest.mark.parametrize(
-    ("name", "password"),
-    [
-        ("test", ""),
-        ("postgresql://ada@host/test", ""),
-        ("postgresql://ada:ada@host/test", ""),
-        ("host=h user=test password=test", ""),
-        ("postgresql://ada:s3%zz@host/test", "s3%zz"),
-        ("postgres://ada:p@ss@host/test?x=1", "p@ss"),
-        ("host=h password=s3cret dbname=test", "s3cret"),
-        ("password = 's3 cret' dbname=test", "s3 cret"),
-    ],
-)
-def test_the_password_in_a_connection_string(name: str, password: str) -> None:
-    assert password_in(name) == password
-    assert is_connection_string(name) is (name != "test")
 
 
 @pytest.mark.parametrize(

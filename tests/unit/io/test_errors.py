@@ -8,6 +8,7 @@ from typing import Any
 import peewee
 import pytest
 
+from peewee_async.core.redaction import Redaction
 from peewee_async.io.errors import (
     cannot_connect,
     driver_errors,
@@ -143,11 +144,14 @@ def test_tells_what_to_install() -> None:
 
 def test_a_secret_is_not_repeated() -> None:
     told = ValueError("invalid percent-encoded token: s3%zz")
-    made = cannot_connect("PostgreSQL", told, "s3%zz")
-    assert "s3%zz" not in str(made)
-    assert str(made).startswith(
-        "Cannot connect to PostgreSQL: ValueError, for a reason"
+    told.__context__ = KeyError("s3%zz")
+    redact = Redaction(["s3%zz"])
+    made = cannot_connect("PostgreSQL", told, redact)
+    assert str(made) == (
+        "Cannot connect to PostgreSQL: invalid percent-encoded token: ***"
     )
-    assert made.__cause__ is None
+    cause = made.__cause__
+    assert repr(cause) == "ValueError('invalid percent-encoded token: ***')"
+    assert cause.__context__ is None
     other = ValueError("refused")
-    assert cannot_connect("PostgreSQL", other, "s3%zz").__cause__ is other
+    assert cannot_connect("PostgreSQL", other, redact).__cause__ is other
