@@ -302,14 +302,16 @@ async def _commit(session: Session, block: Block) -> list[Callback]:
 async def _roll_back(session: Session, block: Block, error: BaseException) -> None:
     loss = session.transactions.loss or block.loss
     if loss is not None:
-        logger.warning("A transaction ends with %r and is lost: %s.", error, loss)
+        kind = type(error).__name__  # its text may have values in it
+        logger.warning("A transaction ends with %s and is lost: %s.", kind, loss)
     if block.ended or loss is not None:
         return
     try:
         await session.rollback(block)
     except Exception as failure:
         error.add_note(f"The ROLLBACK failed as well: {failure}")
-        logger.warning("A block could not be rolled back: %s", failure)
+        kind = type(failure).__name__
+        logger.warning("A block could not be rolled back: %s.", kind)
 
 
 async def _clean_up(frame: Frame, error: BaseException) -> None:
@@ -338,7 +340,10 @@ async def _call(callbacks: list[Callback]) -> None:
             if inspect.isawaitable(result):
                 await result
         except Exception as error:
-            logger.warning("%r failed after the commit: %r", callback, error)
+            # Not their reprs: those have arguments and values in them.
+            name = getattr(callback, "__qualname__", type(callback).__name__)
+            kind = type(error).__name__
+            logger.warning("%s failed after the commit: %s.", name, kind)
             failures.append(error)
     if failures:
         raise failures[0]
