@@ -62,6 +62,7 @@ class Connection:
         with driver_errors:
             if self.closed:
                 raise ConnectionError("it is closed already")
+            self.driver.require_quoting()
             cursor = await self.driver.cursor()
             try:
                 await cursor.execute(sql, params)

@@ -6,7 +6,9 @@ from asyncio import Future
 from typing import Any
 
 import aiopg
-from psycopg2 import extensions
+from psycopg2 import NotSupportedError, extensions
+
+_STRINGS = "standard_conforming_strings"
 
 from peewee_async.core.boundary import Status
 
@@ -33,6 +35,8 @@ class Driver(aiopg.Connection):
     a socket that libpq has left for another one: that of the next address of the host,
     or of a second attempt without TLS.
     """
+
+    _strings: str | None = None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**_DEFAULTS | options)
@@ -61,9 +65,25 @@ class Driver(aiopg.Connection):
         except BaseException:
             self._conn.close()
             raise
+        self._strings = self._conn.get_parameter_status(_STRINGS)
         self._fileno = self._conn.fileno()
         self._loop.add_reader(self._fileno, self._ready, self._weakref)
         return self
+
+    def require_quoting(self) -> None:
+        """Raise, and close the connection, if values could carry SQL.
+
+        psycopg2 looks once whether backslashes in strings are escapes, and libpq all
+        the time: if they were when it connected, and are not any more, their quotes
+        do not fit.
+        """
+        now = self._conn.get_parameter_status(_STRINGS)
+        if self._strings == "off" and now != "off":
+            self.abort()
+            raise NotSupportedError(
+                f"{_STRINGS} was turned on after connecting with it off: values cannot "
+                "be quoted any more, so the connection is closed"
+            )
 
     def abort(self) -> None:
         if self._loop.is_closed():
