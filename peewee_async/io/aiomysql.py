@@ -10,6 +10,7 @@ from pymysql.err import InternalError, MySQLError, OperationalError
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiomysql_cursors import Cursors
 from peewee_async.io.aiomysql_driver import Driver
+from peewee_async.io.aiomysql_errors import unreadable
 from peewee_async.io.errors import driver_errors
 
 
@@ -35,7 +36,7 @@ class Connection:
 
     @property
     def closed(self) -> bool:
-        return self.driver.gone
+        return self.driver.gone or self.driver.unasked
 
     @property
     def alive(self) -> bool:
@@ -73,16 +74,15 @@ class Connection:
         try:
             return await work
         except MySQLError as error:
+            # An error does not tell if it ended the transaction or connection. If rows
+            # are under way it is an older one: nothing was sent since, nor can be now.
             may_be_end = isinstance(error, OperationalError | InternalError)
-            if self._cursors.unread:
-                raise  # it is an older error: nothing was sent since, nor can be now
-            if may_be_end or self.status is Status.OPEN:
-                # An error does not tell if it ended the transaction or connection.
-                await self.driver.look()
+            if (may_be_end or self.status is Status.OPEN) and not self._cursors.unread:
+                await self.driver.find_out()
             raise
-        except Exception:
+        except Exception as error:
             self.abort()  # somewhere in a reply, which nobody can go on reading
-            raise
+            raise unreadable(error) from error
 
     def abort(self) -> None:
         self.driver.abort()

@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import re
 from typing import Any
 
-import aiomysql
-from pymysql.constants import CLIENT, CR
-from pymysql.err import MySQLError, OperationalError, ProgrammingError
+from pymysql.constants import CLIENT
+from pymysql.err import MySQLError, OperationalError
 
 from peewee_async.core.boundary import Status
+from peewee_async.io.aiomysql_errors import LARGE, no_tls, too_long
+from peewee_async.io.aiomysql_tls import take_tls
+from peewee_async.io.aiomysql_transport import drop
+from peewee_async.io.aiomysql_values import Values
 from peewee_async.io.sockets import readable
 
-_LARGE = 2**20  # bytes: the smallest max_allowed_packet that servers come with
-_SEQUENCES = (list, tuple, set, frozenset)
+_SENDS_FILE = re.compile(rb"\s*LOAD\s+(DATA|XML)\s.*?\bLOCAL\s+INFILE\b", re.I | re.S)
 
 
-class Driver(aiomysql.Connection):  # type: ignore[misc]
+class Driver(Values):
     """A connection that commits by itself and takes one statement at a time.
 
-    aiomysql sends a password as Latin-1, puts `sql_mode` into SQL as it is, and with
-    some versions of PyMySQL cannot write binary values nor lists. It does not say why
-    a server hangs up on a statement that is too long for it.
+    aiomysql sends a password as Latin-1, talks in the clear to a server that says it
+    has no TLS, and if files may be sent sends any that the server asks for, whatever
+    the statement. It does not say why a server hangs up on a statement that is too
+    long for it, nor why there is no connection.
     """
 
     _reader: Any = None
     _writer: Any = None
+    _ssl_context: Any
+    _local_infile: bool
+    client_flag: int
 
-    def __init__(
-        self,
-        *,
-        password: str | None = None,
-        sql_mode: str | None = None,
-        **options: Any,
-    ) -> None:
-        if sql_mode is not None:
-            options["sql_mode"] = "'" + sql_mode.replace("'", "''") + "'"
+    def __init__(self, *, password: str | None = None, **options: Any) -> None:
+        context, self._needs_tls = take_tls(options)
         options["password"] = (password or "").encode().decode("latin-1")
-        super().__init__(autocommit=True, **options)
+        super().__init__(autocommit=True, ssl=context, **options)
         self.client_flag &= ~CLIENT.MULTI_STATEMENTS
+        self._may_send_files, self._local_infile = self._local_infile, False
 
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
@@ -51,8 +51,21 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
 
     @property
     def gone(self) -> bool:
+        # There may be something left to read: why the server hung up.
         reader = self._reader
-        return reader is None or reader.at_eof() or reader.exception() is not None
+        return reader is None or reader._eof_received or reader.exception() is not None
+
+    @property
+    def unasked(self) -> bool:
+        """Whether the server has said something more than it was asked."""
+        result = self._result
+        reading = result is not None and (result.unbuffered_active or result.has_next)
+        return not reading and self._reader is not None and bool(self._reader._buffer)
+
+    def was_told(self) -> bool:
+        """Whether the server has said something, perhaps why it closes."""
+        raw = self._writer.transport.get_extra_info("socket")
+        return bool(self._reader._buffer) or readable(raw.fileno())
 
     async def has_lost_transaction(self) -> bool:
         """Ask the server whether an error has ended the transaction before it."""
@@ -61,57 +74,44 @@ class Driver(aiomysql.Connection):  # type: ignore[misc]
         await self.ping(reconnect=False)
         return not self.get_transaction_status()
 
-    def escape(self, obj: Any) -> str:
-        if isinstance(obj, bytes | bytearray | memoryview):
-            return f"_binary X'{bytes(obj).hex()}'"
-        if type(obj) in _SEQUENCES:
-            return "(" + ",".join(map(self.escape, obj)) + ")"
-        return str(super().escape(obj))
-
-    def was_told(self) -> bool:
-        """Whether the server has said something, perhaps why it closes."""
-        raw = self._writer.transport.get_extra_info("socket")
-        return bool(self._reader._buffer) or readable(raw.fileno())
-
-    def render(self, sql: str, params: tuple[Any, ...]) -> bytes:
-        """Put the parameters into a statement, as PyMySQL does, and encode it.
-
-        Text that the charset of the connection does not have is refused.
-        """
-        values = tuple(map(self.escape, params))
+    async def _connect(self) -> None:
         try:
-            text = sql % values
-        except TypeError as error:
-            raise ProgrammingError(*error.args) from error
-        return text.encode(self.encoding)
+            await super()._connect()
+        except OperationalError as error:
+            if not isinstance(error.__cause__, OSError):
+                raise
+            number, text = error.args
+            raise OperationalError(number, f"{text} ({error.__cause__})") from error
+
+    async def _get_server_information(self) -> None:
+        await super()._get_server_information()
+        if self._ssl_context is None or self.server_capabilities & CLIENT.SSL:
+            return
+        if self._needs_tls:
+            raise no_tls()
+        self._ssl_context, self.client_flag = None, self.client_flag & ~CLIENT.SSL
 
     async def query(self, sql: bytes, unbuffered: bool = False) -> Any:
+        is_asked = self._may_send_files and isinstance(sql, bytes)
+        self._local_infile = is_asked and _SENDS_FILE.match(sql) is not None
         try:
             return await super().query(sql, unbuffered)
         except MySQLError as error:
-            if self._writer is not None or len(sql) < _LARGE:
+            if self._writer is not None or len(sql) < LARGE:
                 raise
-            # A server that finds a statement too long hangs up in the middle of it.
-            raise OperationalError(
-                CR.CR_SERVER_GONE_ERROR,
-                f"MySQL server has gone away during a statement of {len(sql)} bytes, "
-                "perhaps more than its max_allowed_packet",
-            ) from error
+            raise too_long(len(sql)) from error
 
-    async def look(self) -> None:
-        """See how the connection stands; it is closed if it does not answer."""
-        with suppress(Exception):
+    async def find_out(self) -> None:
+        """Ask the server how things stand; without an answer, close."""
+        try:
             await self.ping(reconnect=False)
+        except Exception:
+            self.abort()
 
     def close(self) -> None:
         self.abort()  # what is left to be sent would keep the socket open
 
     def abort(self) -> None:
         writer, self._writer, self._reader = self._writer, None, None
-        transport = writer and writer.transport
-        if transport and not self.loop.is_closed():
-            transport.abort()
-        elif transport and hasattr(transport, "_sock"):
-            # Without its loop a transport cannot close itself, only complain.
-            transport._sock.close()
-            transport._sock, transport._closing = None, True
+        if writer is not None:
+            drop(writer.transport, self.loop)

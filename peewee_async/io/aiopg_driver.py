@@ -8,10 +8,9 @@ from typing import Any
 import aiopg
 from psycopg2 import NotSupportedError, extensions
 
-_STRINGS = "standard_conforming_strings"
-
 from peewee_async.core.boundary import Status
 
+_STRINGS = "standard_conforming_strings"
 _STATUS = {
     extensions.TRANSACTION_STATUS_IDLE: Status.IDLE,
     extensions.TRANSACTION_STATUS_UNKNOWN: Status.IDLE,

@@ -46,15 +46,15 @@ class Connection:
 
     async def execute(self, statement: Statement) -> Reply:
         # Sending and fetching in one function is one hop to the thread, not two.
-        with driver_errors:
-            self._require_open()
-            reply: Reply = await self.driver._execute(self._run, statement)
-            return reply
+        return await self._in_thread(self._run, statement)
 
     async def fetch(self, fetch: Fetch) -> Reply:
+        return await self._in_thread(self._cursors.fetch, fetch)
+
+    async def _in_thread(self, work: Callable[[Any], Reply], request: Any) -> Reply:
         with driver_errors:
             self._require_open()
-            reply: Reply = await self.driver._execute(self._cursors.fetch, fetch)
+            reply: Reply = await self.driver._execute(work, request)
             return reply
 
     def _run(self, statement: Statement) -> Reply:

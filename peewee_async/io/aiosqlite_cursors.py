@@ -21,7 +21,7 @@ class Rest:
     @property
     def error(self) -> Exception | None:
         """What is to be raised after the rows that were set aside."""
-        return self._spool and self._spool.error
+        return None if self._spool is None else self._spool.error
 
     def read(self, limit: int) -> Reply:
         spool = self._spool
@@ -91,7 +91,7 @@ class Cursors:
         return Reply()
 
     def close(self) -> None:
-        """Forget all rows: a connection keeps its locks as long as there is a cursor."""
+        """Forget all rows: a cursor keeps the locks of a connection that was closed."""
         for rest in self._rests.values():
             rest.close()
 

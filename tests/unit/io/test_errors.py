@@ -152,6 +152,7 @@ def test_a_secret_is_not_repeated() -> None:
     )
     cause = made.__cause__
     assert repr(cause) == "ValueError('invalid percent-encoded token: ***')"
+    assert cause is not None
     assert cause.__context__ is None
     other = ValueError("refused")
     assert cannot_connect("PostgreSQL", other, redact).__cause__ is other
