@@ -13,7 +13,7 @@ import peewee
 import pytest
 from playhouse.db_url import connect
 
-from peewee_async import AioDatabase, MySQLDatabase, PostgresqlDatabase
+from peewee_async import MySQLDatabase, PostgresqlDatabase
 from tests.servers import (
     Server,
     Unavailable,
@@ -92,7 +92,7 @@ def on(kind: Any, guarded: Guarded, **options: Any) -> Any:
     return kind(guarded.server.database, **guarded.server.options | options)
 
 
-async def told(database: AioDatabase, sql: str) -> list[Any]:
+async def told(database: Any, sql: str) -> list[Any]:
     """Ask something of the sync and of the async connection."""
     with database.allow_sync():
         said = [database.execute_sql(sql).fetchone()]
@@ -101,7 +101,7 @@ async def told(database: AioDatabase, sql: str) -> list[Any]:
     return said
 
 
-async def refused(database: AioDatabase, text: str = "") -> None:
+async def refused(database: Any, text: str = "") -> None:
     with pytest.raises(peewee.OperationalError, match=text) as caught:
         await database.aio_connect()
     assert caught.value.__cause__ is not None
