@@ -107,6 +107,7 @@ class AioDatabase(AioTables, peewee.Database):
             self._pool_options,
             self._learn,
             redaction_of(self.database, self.connect_params, self._secrets()),
+            self._dialect.end_session,
         )
 
     def _secrets(self) -> list[str]:

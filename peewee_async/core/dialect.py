@@ -220,6 +220,22 @@ class Dialect:
         commands = _BEGIN[self.family](self._with_defaults(options))
         return [Statement(sql) for sql in commands]
 
+    def end_session(self, session: int, own: int, seconds: float) -> Statement | None:
+        """Give the statement that ends a session which its client has abandoned.
+
+        session: its number. own: that of the session which is to send the statement.
+        seconds: how long ago it was abandoned.
+
+        None if there is nothing to end.
+        """
+        if self.family is Family.POSTGRES:
+            return Statement(_TERMINATE, (session, seconds))
+        # A server counts its sessions: one that has not come so far is another one, or
+        # has been started since, and there the number may be anybody's.
+        if self.family is Family.MYSQL and own > session:
+            return Statement("KILL %s", (session,))
+        return None
+
     def _with_defaults(self, options: TransactionOptions) -> TransactionOptions:
         database: Any = self.database
         if self.family is Family.POSTGRES and options.isolation_level is None:
@@ -237,6 +253,15 @@ class Dialect:
         default = "DEFERRED" if options.read_only else "IMMEDIATE"
         # Before 4.5, peewee has no such option.
         return getattr(self.database, "_lock_type", None) or default
+
+
+# The number is that of a process, which the system may have given to another by now:
+# one that began before the session was abandoned.
+_TERMINATE = (
+    "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+    "WHERE pid = %s AND usename = session_user AND datname = current_database() "
+    "AND backend_start <= clock_timestamp() - make_interval(secs => %s)"
+)
 
 
 def _begin_postgres(options: TransactionOptions) -> list[str]:

@@ -33,6 +33,8 @@ class Connection:
         self.driver = driver
         self._cursors = Cursors(driver)
         self.server_version = driver.get_server_info()
+        self.session = driver.thread_id()
+        self.abandoned = self._under_way = self._aborted = False
 
     @property
     def closed(self) -> bool:
@@ -51,29 +53,18 @@ class Connection:
     async def execute(self, statement: Statement) -> Reply:
         with driver_errors:
             sql = self.driver.render(statement.sql, statement.params)
-            return await self._checked(self._execute(sql, statement))
+            return await self._checked(self._cursors.execute(sql, statement))
 
     async def fetch(self, fetch: Fetch) -> Reply:
         with driver_errors:
             return await self._checked(self._cursors.fetch(fetch))
 
-    async def _execute(self, sql: bytes, statement: Statement) -> Reply:
-        await self._cursors.set_aside()
-        if statement.cursor is not None:
-            return await self._cursors.open(statement.cursor, sql, statement.limit or 0)
-        # Not by a cursor: aiomysql's asks for warnings, and raises them as Python's.
-        await self.driver.query(sql)
-        result = self.driver._result
-        while self.driver._result.has_next:
-            await self.driver.next_result()
-        names = result.description and tuple(item[0] for item in result.description)
-        rows = (result.rows or ())[: statement.limit]
-        return Reply(rows, names, result.affected_rows, result.insert_id)
-
     async def _checked(self, work: Coroutine[Any, Any, Reply]) -> Reply:
+        self._under_way = True  # and still so if the wait is interrupted
         try:
-            return await work
+            reply = await work
         except MySQLError as error:
+            self._under_way = False
             # An error does not tell if it ended the transaction or connection. If rows
             # are under way it is an older one: nothing was sent since, nor can be now.
             may_be_end = isinstance(error, OperationalError | InternalError)
@@ -83,8 +74,13 @@ class Connection:
         except Exception as error:
             self.abort()  # somewhere in a reply, which nobody can go on reading
             raise unreadable(error) from error
+        self._under_way = False
+        return reply
 
     def abort(self) -> None:
+        if not self._aborted:
+            self._aborted = True
+            self.abandoned = self._under_way or self._cursors.unread
         self.driver.abort()
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from peewee_async.core.boundary import Fetch, Reply
+from peewee_async.core.boundary import Fetch, Reply, Statement
 from peewee_async.io.aiomysql_driver import Driver
 from peewee_async.io.spool import PORTION, Rows, Spool
 
@@ -79,8 +79,22 @@ class Cursors:
         """Whether the server is in the middle of sending rows."""
         return any(rest.unread for rest in self._rests.values())
 
-    async def open(self, name: str, sql: bytes, limit: int) -> Reply:
-        """Send a statement and keep its rows; the first ones."""
+    async def execute(self, sql: bytes, statement: Statement) -> Reply:
+        """Send a statement; its rows, or the first ones if it names a cursor."""
+        for rest in self._rests.values():
+            await rest.set_aside()
+        if statement.cursor is not None:
+            return await self._open(statement.cursor, sql, statement.limit or 0)
+        # Not by a cursor: aiomysql's asks for warnings, and raises them as Python's.
+        await self._driver.query(sql)
+        result = self._driver._result
+        while self._driver._result.has_next:
+            await self._driver.next_result()
+        names = result.description and tuple(item[0] for item in result.description)
+        rows = (result.rows or ())[: statement.limit]
+        return Reply(rows, names, result.affected_rows, result.insert_id)
+
+    async def _open(self, name: str, sql: bytes, limit: int) -> Reply:
         await self._driver.query(sql, unbuffered=True)
         result = self._driver._result
         if result.description is None:
@@ -98,8 +112,3 @@ class Cursors:
         if rest is not None:
             await rest.give_up()
         return Reply()
-
-    async def set_aside(self) -> None:
-        """Make way for another statement."""
-        for rest in self._rests.values():
-            await rest.set_aside()

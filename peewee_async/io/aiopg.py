@@ -30,8 +30,9 @@ class Connection:
         self.driver = driver
         self._hstore = hstore
         self.server_version = driver.server_version
+        self.session = driver.raw.get_backend_pid()
         self._cursors = Cursors(self._send)
-        self._gone = False
+        self._gone = self.abandoned = False
 
     @property
     def closed(self) -> bool:
@@ -83,7 +84,7 @@ class Connection:
     def abort(self) -> None:
         if not self._gone:  # else its socket's number may be another connection's
             self._gone = True
-            self.driver.abort()
+            self.abandoned = self.driver.abort()
 
     async def close(self) -> None:
         self.abort()  # libpq says goodbye without waiting

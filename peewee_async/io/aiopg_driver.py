@@ -84,13 +84,16 @@ class Driver(aiopg.Connection):
                 "be quoted any more, so the connection is closed"
             )
 
-    def abort(self) -> None:
+    def abort(self) -> bool:
+        """Close at once; tell whether a statement was under way."""
+        status = self._conn.get_transaction_status()
         if self._loop.is_closed():
             self._fileno = None  # there is no reader left to remove
         self._close()
         listening = self._notifies_proxy._close_event
         if listening.done():
             listening.exception()  # nobody asks for it, of which a loop would complain
+        return bool(status == extensions.TRANSACTION_STATUS_ACTIVE)
 
     def forget_notices(self) -> None:
         """Forget what came with a statement: what comes later is the server's end."""

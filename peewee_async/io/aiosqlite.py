@@ -25,6 +25,7 @@ class Connection:
     """One connection, and the thread that does its work."""
 
     server_version = sqlite3.sqlite_version_info
+    session, abandoned = None, False  # to interrupt a statement is enough
 
     def __init__(self, driver: Driver) -> None:
         self.driver: Any = driver

@@ -17,6 +17,7 @@ import peewee
 from peewee_async.core import pool as policy
 from peewee_async.core.boundary import Status
 from peewee_async.core.redaction import Redaction
+from peewee_async.io.abandoned import Abandoned, EndSession
 from peewee_async.io.background import Background
 from peewee_async.io.connecting import answers, open_connection, say_goodbye
 from peewee_async.io.errors import NOTHING_SECRET, cannot_connect
@@ -60,6 +61,7 @@ class Pool:
     target: where connections go, for error messages; it holds no password.
     learn: is shown every connection that was opened.
     redact: hides what no error message may repeat.
+    end_session: gives the statement that ends a session: see `Dialect.end_session`.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Pool:
         options: PoolOptions,
         learn: Callable[[Connection], None],
         redact: Redaction = NOTHING_SECRET,
+        end_session: EndSession = lambda session, own, seconds: None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self._connect = connect
@@ -86,6 +89,10 @@ class Pool:
         self._connections: set[Connection] = set()
         self._own: set[Connection] = set()
         self._background = Background(self.loop)
+        # Without the pool itself, which is to be collected as soon as nobody has it.
+        again = partial(open_connection, connect, options.connect_timeout, learn)
+        self._abandoned = Abandoned(again, end_session)
+        self._ending: asyncio.Task[None] | None = None
         self._spared: set[Connection] = set()
         self._returned = asyncio.Event()
         self._guard: AsyncGenerator[None, None] | None = None
@@ -184,6 +191,17 @@ class Pool:
         self._connections.add(connection)
         return connection
 
+    def aborted(self, connection: Connection) -> None:
+        """Have the server stop the statement that a connection was aborted in."""
+        if self.inherited or not self.loop.is_running():
+            return
+        self._abandoned.add(connection, self.loop.time())
+        self._end_abandoned()
+
+    def _end_abandoned(self) -> None:
+        if self._abandoned and (self._ending is None or self._ending.done()):
+            self._ending = self.background(self._abandoned.end())
+
     def _expire(self, waiter: Waiter) -> None:
         seconds = self.options.acquire_timeout or 0.0
         actions = self._policy.expired(waiter, seconds, self.loop.time())
@@ -239,6 +257,10 @@ class Pool:
             async with asyncio.timeout(limit):
                 await self._returned.wait()
         self._abort_busy()
+        self._end_abandoned()  # an end of the loop may have interrupted it
+        if self._ending is not None:
+            await asyncio.wait({self._ending}, timeout=LAST_MOMENT)
+            self._ending.cancel()
         await self._background.wait()
 
     def _abort_busy(self) -> None:
@@ -251,6 +273,7 @@ class Pool:
             )
         for connection in busy:
             connection.abort()
+            self.aborted(connection)
         self._connections -= busy
         self._note_return()
 
@@ -355,6 +378,7 @@ class Pool:
         self._note_return()
         if connection.closed or connection.status is not Status.IDLE:
             connection.abort()
+            self.aborted(connection)
         else:
             self.background(say_goodbye(connection))
 

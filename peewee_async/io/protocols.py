@@ -9,7 +9,17 @@ from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 
 
 class Connection(Protocol):
-    """One connection to a server, in autocommit mode unless it is told BEGIN."""
+    """One connection to a server, in autocommit mode unless it is told BEGIN.
+
+    abandoned: `abort` found a statement under way, and the server may still be at it.
+    Whoever sees to that makes it False again.
+    """
+
+    abandoned: bool
+
+    @property
+    def session(self) -> int | None:
+        """The server's number of the session; None if there is no server."""
 
     @property
     def driver(self) -> Any:

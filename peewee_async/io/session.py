@@ -158,8 +158,17 @@ class BlockEnded(RuntimeError):
 async def run_limited(work: Work[T], connection: Connection, pool: Pool) -> T:
     """Do the work, within the `query_timeout` of the pool if it has one."""
     limit = pool.options.query_timeout
-    if limit is None:
-        return await run(work, connection)
+    try:
+        if limit is None:
+            return await run(work, connection)
+        return await _run_within(limit, work, connection)
+    except BaseException:
+        if connection.abandoned:
+            pool.aborted(connection)
+        raise
+
+
+async def _run_within(limit: float, work: Work[T], connection: Connection) -> T:
     try:
         async with asyncio.timeout(limit) as deadline:
             return await run(work, connection)

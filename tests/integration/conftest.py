@@ -18,6 +18,7 @@ from tests.integration import models
 from tests.integration.backends import NAMES, Backend, Backends, Record, required
 from tests.integration.checks import statistics
 from tests.integration.edges import Twins
+from tests.integration.watching import Long
 from tests.servers import Unavailable
 
 MakeDatabase = Callable[..., AioDatabase]
@@ -167,3 +168,10 @@ def objects(database: AioDatabase, tables: CreateTables) -> Manager:
 def twins(sync: Any, database: AioDatabase) -> Twins:
     """The database of peewee itself, and one of the package, side by side."""
     return Twins(sync, database)
+
+
+@pytest.fixture
+def long(backend: Backend, sync: Any, database: AioDatabase) -> Long:
+    statement = Long(backend, sync)
+    statement.watch(database)
+    return statement

@@ -23,35 +23,14 @@ from tests.integration.backends import POOL_SIZE, Backend
 from tests.integration.checks import both_kinds, only, quiet, run_python
 from tests.integration.conftest import MakeDatabase, end_other_sessions
 from tests.integration.models import User
+from tests.integration.watching import sessions, until_sessions
 
 servers_only = only("postgres", "mysql")
 
-SESSIONS = {
-    "postgres": (
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() "
-        "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-    ),
-    "mysql": (
-        "SELECT COUNT(*) FROM information_schema.processlist "
-        "WHERE db = DATABASE() AND id <> CONNECTION_ID()"
-    ),
-}
 OWN_SESSION = {
     "postgres": "SELECT pg_backend_pid()",
     "mysql": "SELECT CONNECTION_ID()",
 }
-
-
-def sessions(backend: Backend, sync: Any) -> int:
-    """Count the sessions at the server, that of `sync` left out."""
-    count: int = sync.execute_sql(SESSIONS[backend.name]).fetchone()[0]
-    return count
-
-
-async def until_sessions(backend: Backend, sync: Any, count: int) -> None:
-    """Wait until the server has so many sessions: it ends them in its own time."""
-    while sessions(backend, sync) != count:  # noqa: ASYNC110
-        await asyncio.sleep(0.01)
 
 
 def pool_of(database: AioDatabase) -> Pool:

@@ -14,7 +14,7 @@ from peewee_async import AioDatabase, AioModel
 from tests.integration.backends import Backend
 from tests.integration.checks import both_kinds, only, statistics
 from tests.integration.conftest import MakeDatabase, end_other_sessions
-from tests.integration.test_concurrency import LONG, Long, cancel
+from tests.integration.watching import LONG, Long, cancel
 
 
 class Oops(Exception):

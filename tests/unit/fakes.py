@@ -70,6 +70,7 @@ class FakeServer:
         self.violations: list[str] = []
         self.attempts = 0
         self.refusal: Exception | None = None
+        self.numbers_sessions = False
         self.on_statement: Callable[[int], None] = lambda number: None
         self._holds: list[Hold] = []
         self._failures: list[tuple[str, BaseException, bool]] = []
@@ -129,11 +130,15 @@ class FakeConnection:
         self._rest: dict[str, Reply] = {}
         self.statements: list[str] = []
         self.closed = False
+        self.abandoned = False
+        number = len(server.connections) + 1
+        self.session = number if server.numbers_sessions else None
         self.said_goodbye = False
         self.status = Status.IDLE
         self._hold: Hold | None = None
         self._busy = False
         self._interrupted = False
+        self._aborted = False
         self._pending: list[str] = []
         self._savepoints: dict[str, int] = {}
 
@@ -231,6 +236,9 @@ class FakeConnection:
             self._hold.release()
 
     def abort(self) -> None:
+        if not self._aborted:
+            self._aborted = True
+            self.abandoned = self._busy or self._interrupted
         self.break_off()
 
     async def close(self) -> None:

@@ -583,3 +583,30 @@ def test_an_error_of_ours_is_no_duplicate(dialect: Dialect) -> None:
 
 def test_a_duplicate_is_known_by_the_error_of_the_driver_itself() -> None:
     assert POSTGRES.is_duplicate(DriverError(pgcode="23505"))
+
+
+# Sessions that were abandoned
+
+
+def test_an_abandoned_session_of_postgres_is_ended_if_it_is_still_the_same() -> None:
+    statement = POSTGRES.end_session(4711, 4000, 0.25)
+    assert statement is not None
+    assert statement.params == (4711, 0.25)
+    assert statement.sql == (
+        "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity "
+        "WHERE pid = %s AND usename = session_user AND datname = current_database() "
+        "AND backend_start <= clock_timestamp() - make_interval(secs => %s)"
+    )
+
+
+def test_an_abandoned_session_of_mysql_is_killed() -> None:
+    assert MYSQL.end_session(17, 18, 0.25) == Statement("KILL %s", (17,))
+
+
+@pytest.mark.parametrize("own", [17, 3])
+def test_a_server_that_has_not_come_so_far_has_no_such_session(own: int) -> None:
+    assert MYSQL.end_session(17, own, 0.25) is None
+
+
+def test_sqlite_has_no_sessions() -> None:
+    assert SQLITE.end_session(17, 18, 0.25) is None
