@@ -16,8 +16,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def private_postgres() -> Iterator[Server]:
 
 
 @contextmanager
-def guarded_postgres(files: Mapping[str, str], **more: str) -> Iterator[Server]:
+def guarded_postgres(files: Mapping[str, str], **more: Any) -> Iterator[Server]:
     """Start an installed PostgreSQL, with TLS, files in its home and more settings.
 
     In a setting `{home}` stands for that folder.
@@ -102,7 +103,7 @@ def mysql() -> Iterator[Server]:
 
 @contextmanager
 def private_mysql(
-    files: Mapping[str, str] | None = None, **more: str
+    files: Mapping[str, str] | None = None, **more: Any
 ) -> Iterator[Server]:
     """Start a MySQL or MariaDB with files in its home, and more options.
 
@@ -114,7 +115,7 @@ def private_mysql(
         password = _write_mysql_accounts(home)
         for name, text in (files or {}).items():
             home.write(name, text)
-        with _serve_mysql(home, program, more) as port:
+        with _serve_mysql(home, program, **more) as port:
             yield _private("mysql", port, password, program)
 
 
@@ -176,10 +177,11 @@ class _Home:
         self.own(path)
         return path
 
-    def placed(self, settings: Mapping[str, str]) -> dict[str, str]:
+    def placed(self, settings: Mapping[str, Any]) -> dict[str, str]:
         folder = str(self.folder)
         return {
-            name: value.replace("{home}", folder) for name, value in settings.items()
+            name: str(value).replace("{home}", folder)
+            for name, value in settings.items()
         }
 
     def own(self, path: Path) -> None:
@@ -327,10 +329,10 @@ def _programs_with_tls() -> Path:
 
 @contextmanager
 def _run_postgres(
-    home: _Home, programs: Path, more: Mapping[str, str]
+    home: _Home, programs: Path, more: Mapping[str, Any]
 ) -> Iterator[Server]:
     password = _initialise_postgres(home, programs)
-    with _serve_postgres(home, programs, more) as port:
+    with _serve_postgres(home, programs, **more) as port:
         yield _private("postgres", port, password, programs / "postgres")
 
 
@@ -357,9 +359,9 @@ def _initialise_postgres(home: _Home, programs: Path) -> str:
 
 @contextmanager
 def _serve_postgres(
-    home: _Home, programs: Path, more: Mapping[str, str]
+    home: _Home, programs: Path, port: int = 0, **more: Any
 ) -> Iterator[int]:
-    port = _free_port()
+    port = port or _free_port()
     settings = {
         "listen_addresses": HOST,
         "port": port,
@@ -430,16 +432,18 @@ def _write_mysql_accounts(home: _Home) -> str:
     password = secrets.token_urlsafe(16)
     home.write(
         "accounts.sql",
-        f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4;\n"
-        f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{password}';\n"
+        f"CREATE DATABASE IF NOT EXISTS {DATABASE} CHARACTER SET utf8mb4;\n"
+        f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{password}';\n"
         f"GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n",
     )
     return password
 
 
 @contextmanager
-def _serve_mysql(home: _Home, program: Path, more: Mapping[str, str]) -> Iterator[int]:
-    port = _free_port()
+def _serve_mysql(
+    home: _Home, program: Path, port: int = 0, **more: Any
+) -> Iterator[int]:
+    port = port or _free_port()
     options = [
         f"--init-file={home.folder / 'accounts.sql'}",
         f"--bind-address={HOST}",
@@ -450,7 +454,10 @@ def _serve_mysql(home: _Home, program: Path, more: Mapping[str, str]) -> Iterato
         "--loose-mysqlx=OFF",
         "--character-set-server=utf8mb4",
         "--max-connections=100",
-        *(f"--{name}={value}" for name, value in home.placed(more).items()),
+        *(
+            f"--{name.replace('_', '-')}={value}"
+            for name, value in home.placed(more).items()
+        ),
     ]
     with home.serve(
         [program, *_mysql_options(home), *options],
@@ -468,3 +475,60 @@ def _greets(port: int) -> bool:
     except OSError:
         return False
     return greeting[4:] == b"\x0a"
+
+
+# Servers that are stopped and started again
+
+
+class Restartable:
+    """A private server that a test stops and starts again, at the same port.
+
+    What it has acknowledged it keeps, however it is stopped.
+    """
+
+    def __init__(self, server: Server, serve: Callable[..., Any]) -> None:
+        self.server = server
+        self._serve = serve
+        self._running: Any = None
+
+    def start(self, **settings: Any) -> None:
+        """Start it; settings: what it is told beside the usual."""
+        self._running = self._serve(self.server.port, **settings)
+        self._running.__enter__()
+
+    def stop(self) -> None:
+        """Stop it in the middle of whatever it does, if it runs."""
+        running, self._running = self._running, None
+        if running is not None:
+            running.__exit__(None, None, None)
+
+
+@contextmanager
+def restartable(family: str) -> Iterator[Restartable]:
+    """Give a private server of "postgres" or "mysql", started already."""
+    with _home() as home, ExitStack() as stack:
+        server = RESTARTABLE[family](home)
+        server.start()
+        stack.callback(server.stop)
+        yield server
+
+
+def _restartable_postgres(home: _Home) -> Restartable:
+    programs = _reachable_programs(home, _postgres_wheel())
+    password = _initialise_postgres(home, programs)
+    server = _private("postgres", _free_port(), password, programs / "postgres")
+    # A commit that was acknowledged has to be in the file: "on" sees to that.
+    kept: dict[str, Any] = {"synchronous_commit": "on"}
+    return Restartable(server, partial(_serve_postgres, home, programs, **kept))
+
+
+def _restartable_mysql(home: _Home) -> Restartable:
+    program = _mysql_program()
+    _initialise_mysql(home, program)
+    password = _write_mysql_accounts(home)
+    server = _private("mysql", _free_port(), password, program)
+    kept: dict[str, Any] = {"innodb_flush_log_at_trx_commit": 2}
+    return Restartable(server, partial(_serve_mysql, home, program, **kept))
+
+
+RESTARTABLE = {"postgres": _restartable_postgres, "mysql": _restartable_mysql}

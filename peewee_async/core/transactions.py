@@ -47,11 +47,13 @@ class Block:
     """One block of a stack: a transaction, a savepoint, a part, or a kept connection.
 
     ended: it is off the stack. left: so is the task that opened it. doomed: it can only
-    be rolled back. loss: half a sentence on how it was lost.
+    be rolled back. loss: half a sentence on how it was lost. cause: what the driver
+    said of that, if anything.
     """
 
     __slots__ = (
         "callbacks",
+        "cause",
         "doomed",
         "ended",
         "kind",
@@ -79,6 +81,7 @@ class Block:
         self.left = False
         self.doomed = False
         self.loss: str | None = None
+        self.cause: BaseException | None = None
         self.callbacks: list[Callback] = []
 
     @property
@@ -267,8 +270,8 @@ class Transactions:
         try:
             commands = self._commands("ROLLBACK", "ROLLBACK TO", block)
             yield from self._send(block, commands)
-        except Exception:
-            self.end(block)
+        except Exception as failure:
+            self.end(block, failure.__cause__)
             raise
         block.state = State.ROLLED_BACK
         block.doomed = False
@@ -282,7 +285,7 @@ class Transactions:
             yield from self.rollback(block, begin)
         except Exception as failure:
             error.add_note(f"The ROLLBACK failed as well: {failure}")
-            self.end(block)
+            self.end(block, failure.__cause__)
 
     def _again_or_end(self, block: Block, begin: bool) -> Steps[None]:
         if not begin:
@@ -321,33 +324,44 @@ class Transactions:
         if self.top is not None and self.top.loss is not None:
             raise lost(self.top)
 
-    def observe(self, status: Status, failed: bool = False) -> None:
+    def observe(
+        self, status: Status, failed: bool = False, cause: BaseException | None = None
+    ) -> None:
         """Take note of how the connection stands.
 
         failed: a statement has just failed; a connection without a transaction then
-        means that the server has ended it.
+        means that the server has ended it. cause: what the driver said of that.
         """
         transaction = next(filter(_is_transaction, self.blocks), None)
         if transaction is None or transaction.state is not State.ACTIVE:
             return
         self._aborted = status is Status.ABORTED
         if failed and status in (Status.IDLE, Status.BUSY):
-            self.lose("the server rolled it back because of an error", True)
+            self.lose("the server rolled it back because of an error", True, cause)
 
-    def lose(self, reason: str, is_connected: bool = False) -> None:
+    def lose(
+        self,
+        reason: str,
+        is_connected: bool = False,
+        cause: BaseException | None = None,
+    ) -> None:
         """Declare the transaction lost, for the connection is, or the server says so.
 
         reason: half a sentence that says how. is_connected: it is the transaction only.
+        cause: what the driver said, which comes with every error that tells of it.
         """
         if self.loss is None:
             self.loss = reason
         for block in self.blocks:
             if not (is_connected and block.kind is Kind.CONNECTION):
-                self._mark_lost(block, reason)
+                self._mark_lost(block, reason, cause)
 
-    def _mark_lost(self, block: Block, reason: str) -> None:
+    def _mark_lost(
+        self, block: Block, reason: str, cause: BaseException | None = None
+    ) -> None:
         block.state = State.LOST
-        block.loss = block.loss or reason
+        if block.loss is None:
+            block.loss, block.cause = reason, cause
         block.callbacks.clear()
 
     def _abandon(self, block: Block) -> None:
@@ -355,16 +369,17 @@ class Transactions:
         self.lose("its connection was given up in the middle of a command")
         self.end(block)
 
-    def end(self, block: Block) -> None:
+    def end(self, block: Block, cause: BaseException | None = None) -> None:
         """Take a block off the stack with whatever is still open inside it.
 
         Nothing of it was undone on the server, so nothing around it can be committed.
+        cause: what the driver said, if that is why.
         """
         while block in self.blocks:
             inner = self.blocks[-1]
             if inner.outer is not None and inner.kind is not Kind.TRANSACTION:
                 inner.outer.doomed = True
-            self._mark_lost(inner, "it was cut off before it was committed")
+            self._mark_lost(inner, "it was cut off before it was committed", cause)
             self._end(inner)
 
     def _end(self, block: Block) -> None:
@@ -381,9 +396,11 @@ def _is_transaction(block: Block) -> bool:
 def lost(block: Block) -> peewee.OperationalError:
     """Make the error for whoever goes on in a block that is lost."""
     what = "connection" if block.kind is Kind.CONNECTION else "transaction"
-    return peewee.OperationalError(
+    error = peewee.OperationalError(
         f"The {what} is lost: {block.loss}. Leave the block and start again."
     )
+    error.__cause__ = block.cause
+    return error
 
 
 def atomic(transactions: Transactions, work: Work[T]) -> Steps[T]:

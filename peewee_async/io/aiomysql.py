@@ -41,6 +41,11 @@ class Connection:
         return self.driver.gone or self.driver.unasked
 
     @property
+    def failure(self) -> BaseException | None:
+        failure: BaseException | None = self.driver.failure
+        return failure
+
+    @property
     def alive(self) -> bool:
         return not self.closed and not self.driver.was_told()
 

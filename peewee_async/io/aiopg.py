@@ -39,6 +39,10 @@ class Connection:
         return self._gone or bool(self.driver.closed)
 
     @property
+    def failure(self) -> BaseException | None:
+        return self.driver.failure
+
+    @property
     def alive(self) -> bool:
         raw = self.driver.raw
         return not (self.closed or raw.notices or readable(raw.fileno()))
@@ -62,7 +66,7 @@ class Connection:
     ) -> Reply:
         with driver_errors:
             if self.closed:
-                raise ConnectionError("it is closed already")
+                raise ConnectionError("it is closed already") from self.failure
             self.driver.require_quoting()
             cursor = await self.driver.cursor()
             try:

@@ -44,6 +44,11 @@ class Driver(aiopg.Connection):
     def transaction(self) -> Status:
         return _STATUS.get(self._conn.get_transaction_status(), Status.OPEN)
 
+    @property
+    def failure(self) -> BaseException | None:
+        told = self._notifies_proxy._close_event
+        return told.exception() if told.done() else None
+
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
 

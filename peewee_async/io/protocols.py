@@ -34,6 +34,10 @@ class Connection(Protocol):
         """Whether the connection is known to be of no more use."""
 
     @property
+    def failure(self) -> BaseException | None:
+        """What the driver says of the end of the connection, once it is closed."""
+
+    @property
     def alive(self) -> bool:
         """Whether the connection can be used, as far as is known without asking.
 

@@ -21,6 +21,8 @@ T = TypeVar("T")
 Make = Callable[[Transactions], Work[T]]
 Turn = asyncio.Future[bool]
 
+BROKEN = "its connection broke or was given up"
+
 
 class Session:
     """A connection that is kept for a block, and shared by the tasks inside it."""
@@ -66,16 +68,17 @@ class Session:
         """Do work for a task that nobody can get in the way of."""
         transactions, connection = self.transactions, self.connection
         if connection.closed:
-            transactions.lose("its connection broke or was given up")
+            transactions.lose(BROKEN, cause=connection.failure)
         transactions.require_alive()
         try:
             return await run_limited(make(transactions), connection, self.pool)
         except BaseException as error:
+            cause = error.__cause__  # of the error itself, the frames refer to this
             if connection.closed:
-                transactions.lose("its connection broke or was given up")
+                transactions.lose(BROKEN, cause=cause)
             else:
                 refused = isinstance(error, peewee.DatabaseError)
-                transactions.observe(connection.status, failed=refused)
+                transactions.observe(connection.status, refused, cause)
             raise
 
     async def commit(self, block: Block, begin: bool = False) -> list[Callback]:

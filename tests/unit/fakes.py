@@ -130,6 +130,7 @@ class FakeConnection:
         self._rest: dict[str, Reply] = {}
         self.statements: list[str] = []
         self.closed = False
+        self.failure: BaseException | None = None
         self.abandoned = False
         number = len(server.connections) + 1
         self.session = number if server.numbers_sessions else None
