@@ -60,7 +60,7 @@ async def test_a_connect_that_hangs_in_the_middle(
     hasty = make_through(connect_timeout=0.1)
     for after in (0, total // 2, total - 1):
         proxy.arm(fault, direction, after)
-        while not proxy.struck.is_set():
+        while not proxy.struck.is_set():  # the limit may come first
             with pytest.raises(peewee.OperationalError, match="connect_timeout"):
                 await hasty.connect()
         assert not hasty.is_connected
