@@ -296,7 +296,7 @@ class Transactions:
             yield from self._send(block, self._begin(block))
         except Exception as error:
             # What was asked for has been done; it is what follows that cannot be.
-            self.lose(f"it could not begin anew ({error})", is_connected=True)
+            self.lose(f"it could not begin anew ({error})", True, error.__cause__)
         else:
             block.state = State.ACTIVE
 

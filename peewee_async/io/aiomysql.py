@@ -41,11 +41,6 @@ class Connection:
         return self.driver.gone or self.driver.unasked
 
     @property
-    def failure(self) -> BaseException | None:
-        failure: BaseException | None = self.driver.failure
-        return failure
-
-    @property
     def alive(self) -> bool:
         return not self.closed and not self.driver.was_told()
 

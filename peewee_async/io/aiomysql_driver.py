@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pymysql.constants import CLIENT, CR
+from pymysql.constants import CLIENT
 from pymysql.err import MySQLError, OperationalError
 
 from peewee_async.core.boundary import Status
@@ -54,12 +54,6 @@ class Driver(Values):
         # There may be something left to read: why the server hung up.
         reader = self._reader
         return reader is None or reader._eof_received or reader.exception() is not None
-
-    @property
-    def failure(self) -> MySQLError:
-        error = OperationalError(CR.CR_SERVER_LOST, "Lost connection to MySQL server")
-        error.__cause__ = self._reader and self._reader.exception()
-        return error
 
     @property
     def unasked(self) -> bool:

@@ -39,10 +39,6 @@ class Connection:
         return self._gone or bool(self.driver.closed)
 
     @property
-    def failure(self) -> BaseException | None:
-        return self.driver.failure
-
-    @property
     def alive(self) -> bool:
         raw = self.driver.raw
         return not (self.closed or raw.notices or readable(raw.fileno()))
@@ -66,7 +62,7 @@ class Connection:
     ) -> Reply:
         with driver_errors:
             if self.closed:
-                raise ConnectionError("it is closed already") from self.failure
+                raise ConnectionError("it is closed already") from self.driver.failure
             self.driver.require_quoting()
             cursor = await self.driver.cursor()
             try:

@@ -26,7 +26,6 @@ class Connection:
 
     server_version = sqlite3.sqlite_version_info
     session, abandoned = None, False  # to interrupt a statement is enough
-    failure = None  # there is no network to break
 
     def __init__(self, driver: Driver) -> None:
         self.driver: Any = driver

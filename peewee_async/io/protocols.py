@@ -34,10 +34,6 @@ class Connection(Protocol):
         """Whether the connection is known to be of no more use."""
 
     @property
-    def failure(self) -> BaseException | None:
-        """What the driver says of the end of the connection, once it is closed."""
-
-    @property
     def alive(self) -> bool:
         """Whether the connection can be used, as far as is known without asking.
 
@@ -56,8 +52,9 @@ class Connection(Protocol):
         `fetch`, out of this program's memory, whatever else is executed meanwhile, for
         as long as the transaction lasts that it is in.
 
-        Raises peewee's database errors. If the wait is interrupted, `abort` must be
-        called next.
+        Raises peewee's database errors; if the connection is closed, at once, with what
+        the driver says of its end as the cause. If the wait is interrupted, `abort`
+        must be called next.
         """
 
     async def fetch(self, fetch: Fetch) -> Reply:

@@ -13,6 +13,7 @@ from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Work
 from peewee_async.core.transactions import Block, Callback, Transactions
 from peewee_async.core.turns import Turns
+from peewee_async.io.connecting import PING
 from peewee_async.io.pool import Pool
 from peewee_async.io.protocols import Connection
 from peewee_async.io.runner import run
@@ -67,8 +68,8 @@ class Session:
     async def run_now(self, make: Make[T]) -> T:
         """Do work for a task that nobody can get in the way of."""
         transactions, connection = self.transactions, self.connection
-        if connection.closed:
-            transactions.lose(BROKEN, cause=connection.failure)
+        if connection.closed and transactions.loss is None:
+            transactions.lose(BROKEN, cause=await why_closed(connection))
         transactions.require_alive()
         try:
             return await run_limited(make(transactions), connection, self.pool)
@@ -149,6 +150,15 @@ class Session:
             self._give_turn()  # it was cancelled in this very turn of the loop
         else:
             next_one.set_result(True)
+
+
+async def why_closed(connection: Connection) -> BaseException | None:
+    """Have a connection that is closed refuse a statement, and tell why."""
+    try:
+        await connection.execute(PING)
+    except Exception as error:
+        return error.__cause__
+    return None
 
 
 class BlockEnded(RuntimeError):

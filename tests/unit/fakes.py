@@ -150,7 +150,7 @@ class FakeConnection:
     async def execute(self, statement: Statement) -> Reply:
         sql = statement.sql
         if self.closed:
-            raise peewee.OperationalError("the connection is closed")
+            raise peewee.OperationalError("the connection is closed") from self.failure
         if self._busy or self._interrupted:
             self.server.violations.append(sql)
             raise RuntimeError(f"{sql} was sent on a connection that is not free")

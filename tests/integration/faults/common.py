@@ -88,9 +88,8 @@ def insertions(sent: bytes | bytearray) -> int:
 
 def lines(sync: Any) -> list[str]:
     """Read what was written, as somebody else sees it."""
-    with Line.bind_ctx(sync, False, False):
-        rows: Any = Line.select(Line.text).tuples()
-        return sorted(text for (text,) in rows)
+    rows = sync.execute_sql("SELECT text FROM line").fetchall()
+    return sorted(text for (text,) in rows)
 
 
 async def recovered(objects: Manager) -> None:

@@ -21,7 +21,14 @@ from hypothesis.stateful import (
 from peewee_async.core.boundary import Reply, Statement, Status
 from peewee_async.core.dialect import Dialect, TransactionOptions
 from peewee_async.core.execution import Execution, Plan, Steps, Work
-from peewee_async.core.transactions import Block, Kind, State, Transactions, atomic
+from peewee_async.core.transactions import (
+    Block,
+    Kind,
+    State,
+    Transactions,
+    atomic,
+    lost,
+)
 from tests.unit.models import DIALECTS, MYSQL, POSTGRES, SQLITE
 from tests.unit.script import Script
 
@@ -587,6 +594,60 @@ def test_a_failed_statement_that_ended_the_transaction_loses_it(
     blocks = [opened(transactions), nested(transactions)]
     transactions.observe(Status.IDLE, failed=True)
     assert [block.state for block in blocks] == [State.LOST, State.LOST]
+
+
+SAID = ConnectionResetError("the driver's own words")
+
+
+def reason(transactions: Transactions) -> BaseException | None:
+    with pytest.raises(peewee.OperationalError, match="lost") as caught:
+        transactions.require_alive()
+    return caught.value.__cause__
+
+
+def test_what_the_driver_said_comes_with_every_error(
+    transactions: Transactions,
+) -> None:
+    opened(transactions)
+    inner = nested(transactions)
+    transactions.lose("the cable is cut", cause=SAID)
+    transactions.lose("it is cut once more", cause=KeyError("later"))
+    assert reason(transactions) is SAID
+    transactions.end(inner)
+    assert reason(transactions) is SAID
+
+
+def test_what_the_driver_said_of_a_transaction_that_the_server_ended(
+    transactions: Transactions,
+) -> None:
+    opened(transactions)
+    transactions.observe(Status.IDLE, failed=True, cause=SAID)
+    assert reason(transactions) is SAID
+
+
+def broken() -> peewee.OperationalError:
+    error = peewee.OperationalError("broken")
+    error.__cause__ = SAID
+    return error
+
+
+@pytest.mark.parametrize("verb", [Transactions.commit, Transactions.rollback])
+def test_what_the_driver_said_of_a_command_that_failed(
+    transactions: Transactions, verb: Callable[[Transactions, Block], Steps[Any]]
+) -> None:
+    block = opened(transactions)
+    script = Script(verb(transactions, block))
+    while not block.ended:
+        script.breaks(broken())
+    assert lost(block).__cause__ is SAID
+
+
+def test_what_the_driver_said_of_a_block_that_cannot_begin_anew(
+    transactions: Transactions,
+) -> None:
+    block = opened(transactions)
+    Script(transactions.commit(block, begin=True)).writes().breaks(broken())
+    assert reason(transactions) is SAID
 
 
 def test_every_verb_refuses_what_is_lost(transactions: Transactions) -> None:

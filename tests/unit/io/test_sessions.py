@@ -405,6 +405,35 @@ async def test_a_transaction_that_the_server_ended_is_lost(
     assert server.committed == []
 
 
+async def test_what_the_driver_said_comes_with_every_error(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    gone = peewee.OperationalError("server died")
+    gone.__cause__ = said = ConnectionResetError("the driver's own words")
+    server.fail("INSERT 1", gone, breaks=True)
+    with pytest.raises(peewee.OperationalError, match="lost") as caught:
+        async with database.aio_atomic():
+            with pytest.raises(peewee.OperationalError, match="server died"):
+                await database.send("INSERT 1")
+    assert caught.value.__cause__ is said
+
+
+async def test_what_the_driver_said_of_a_connection_that_breaks_between_statements(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    said = ConnectionResetError("the driver's own words")
+    with pytest.raises(peewee.OperationalError, match="lost") as caught:
+        async with database.aio_atomic():
+            server.connections[0].failure = said
+            server.connections[0].break_off()
+            for sql in ("INSERT 1", "INSERT 2"):
+                with pytest.raises(peewee.OperationalError, match="lost") as first:
+                    await database.send(sql)
+                assert first.value.__cause__ is said
+    assert caught.value.__cause__ is said
+    assert server.committed == []
+
+
 async def test_those_who_wait_for_a_lost_connection_are_told(
     server: FakeServer, database: FakeDatabase
 ) -> None:
