@@ -294,6 +294,24 @@ def test_compile_gives_fields_back_after_an_error() -> None:
     assert state() == before
 
 
+def test_compile_takes_a_table_without_model_from_elsewhere() -> None:
+    for bound in (None, peewee.SqliteDatabase(None)):
+        table: Any = peewee.Table("plain", ("id",)).bind(bound)
+        assert SQLITE.compile(table.select(table.id))[0].endswith(
+            'FROM "plain" AS "t1"'
+        )
+
+
+def test_fields_that_are_at_home_are_left_alone() -> None:
+    with SQLITE.database.bind_ctx([Document]):
+        before = state()
+        with SQLITE.adapting([Document]):
+            assert state() == before
+        with MYSQL.adapting([Document]):
+            assert state() != before
+        assert vars(Document.data)["_helper"].database is SQLITE.database
+
+
 def test_compile_keeps_others_out_meanwhile() -> None:
     lock = Counted()
     dialect = Dialect(SQLITE.database, lock)
