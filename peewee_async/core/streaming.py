@@ -67,7 +67,7 @@ class Stream(Generic[R]):
             return everything
         if self._dialect.family is Family.POSTGRES and not transactions.blocks:
             self._block = yield from transactions.transaction()
-        self._cursor = transactions.cursor_name()
+        self._cursor = transactions.open_cursor()
         self._endings = transactions.endings
         first = Statement(sql, params, self._size, self._cursor)
         return (yield from self._portion(transactions, first, self._size))
@@ -97,13 +97,8 @@ class Stream(Generic[R]):
         self.done = True
         if self._block is not None:
             yield from transactions.commit(self._block)
-        elif not self._may_be_gone(transactions):
+        elif transactions.close_cursor(self._cursor, self._endings):
             yield Fetch(self._cursor, 0)
-
-    def _may_be_gone(self, transactions: Transactions) -> bool:
-        # PostgreSQL spoils the transaction of whoever closes what is closed already.
-        is_postgres = self._dialect.family is Family.POSTGRES
-        return is_postgres and transactions.endings != self._endings
 
 
 def require_portions(query: Any, size: int) -> None:

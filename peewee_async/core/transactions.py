@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 import peewee
 
-from peewee_async.core.boundary import Statement, Status
-from peewee_async.core.dialect import PLAIN, Dialect, TransactionOptions
+from peewee_async.core.boundary import Fetch, Request, Statement, Status
+from peewee_async.core.dialect import PLAIN, Dialect, Family, TransactionOptions
 from peewee_async.core.execution import Steps, Work
 
 T = TypeVar("T")
@@ -103,15 +103,17 @@ class Transactions:
     """The blocks that are open on one connection, the outermost first.
 
     endings: the number of rollbacks and of commits that were, each of which may have
-    ended cursors.
+    ended cursors of PostgreSQL. cursors: the open ones that only end when they are
+    given up, which the outermost block does for who forgets it.
     """
 
     __slots__ = (
         "_aborted",
-        "_cursors",
         "_dialect",
+        "_named_cursors",
         "_savepoints",
         "blocks",
+        "cursors",
         "endings",
         "loss",
     )
@@ -119,9 +121,10 @@ class Transactions:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._savepoints = 0
-        self._cursors = 0
+        self._named_cursors = 0
         self._aborted = False
         self.endings = 0
+        self.cursors: list[str] = []
         self.blocks: list[Block] = []
         self.loss: str | None = None
 
@@ -139,10 +142,24 @@ class Transactions:
         """Open a block that keeps the connection, and is no transaction."""
         return self._open(Block(Kind.CONNECTION))
 
-    def cursor_name(self) -> str:
+    def open_cursor(self) -> str:
         """Make a name for a cursor that no other one of this connection has."""
-        self._cursors += 1
-        return f"peewee_async_{self._cursors}"
+        self._named_cursors += 1
+        name = f"peewee_async_{self._named_cursors}"
+        if self._dialect.family is not Family.POSTGRES or not self.depth:
+            self.cursors.append(name)
+        return name
+
+    def close_cursor(self, name: str, endings: int) -> bool:
+        """Tell whether a cursor that is not wanted any more has to be given up.
+
+        endings: how many there were when it was opened. PostgreSQL spoils the
+            transaction of whoever closes what is closed already.
+        """
+        if name in self.cursors:
+            self.cursors.remove(name)
+            return True
+        return endings == self.endings
 
     def transaction(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
         """Open a transaction, or a part of the one that is open."""
@@ -195,7 +212,7 @@ class Transactions:
         block.state = State.ACTIVE
         return block
 
-    def _send(self, block: Block, commands: list[Statement]) -> Steps[None]:
+    def _send(self, block: Block, commands: list[Request]) -> Steps[None]:
         """Send commands; once they are interrupted, their effect is not known."""
         try:
             for command in commands:
@@ -204,9 +221,9 @@ class Transactions:
             self._abandon(block)
             raise
 
-    def _begin(self, block: Block) -> list[Statement]:
+    def _begin(self, block: Block) -> list[Request]:
         if block.kind is Kind.TRANSACTION:
-            return self._dialect.begin(block.options)
+            return [*self._dialect.begin(block.options)]
         if block.kind is Kind.SAVEPOINT:
             return [self._savepoint_command("SAVEPOINT", block)]
         return []
@@ -227,7 +244,8 @@ class Transactions:
         block.state = State.FAILED
         self.endings += block.kind is Kind.TRANSACTION
         try:
-            yield from self._send(block, self._commands("COMMIT", "RELEASE", block))
+            commands = self._commands("COMMIT", "RELEASE", block)
+            yield from self._send(block, self._left_over(block, begin) + commands)
         except Exception as error:
             yield from self.rollback_after(block, error, begin)
             raise
@@ -240,7 +258,14 @@ class Transactions:
         aborted = self._aborted and block.kind is Kind.TRANSACTION
         return aborted or block.doomed or block.state is not State.ACTIVE
 
-    def _commands(self, verb: str, inner_verb: str, block: Block) -> list[Statement]:
+    def _left_over(self, block: Block, begin: bool) -> list[Request]:
+        """Give up the cursors that are open at the end of the outermost block."""
+        if begin or block.outer is not None:
+            return []
+        names, self.cursors = self.cursors, []
+        return [Fetch(name, 0) for name in names]
+
+    def _commands(self, verb: str, inner_verb: str, block: Block) -> list[Request]:
         if block.kind is Kind.TRANSACTION:
             return [Statement(verb)]
         if block.kind is Kind.SAVEPOINT:
@@ -269,7 +294,7 @@ class Transactions:
             block.outer.doomed = True
         try:
             commands = self._commands("ROLLBACK", "ROLLBACK TO", block)
-            yield from self._send(block, commands)
+            yield from self._send(block, self._left_over(block, begin) + commands)
         except Exception as failure:
             self.end(block, failure.__cause__)
             raise

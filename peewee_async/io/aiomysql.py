@@ -47,7 +47,7 @@ class Connection:
     @property
     def status(self) -> Status:
         status = self.driver.transaction
-        is_busy = status is Status.IDLE and self._cursors.unread
+        is_busy = status is Status.IDLE and self._cursors.busy
         return Status.BUSY if is_busy else status
 
     async def execute(self, statement: Statement) -> Reply:
@@ -65,11 +65,10 @@ class Connection:
             reply = await work
         except MySQLError as error:
             self._under_way = False
-            # An error does not tell if it ended the transaction or connection. If rows
-            # are under way it is an older one: nothing was sent since, nor can be now.
+            # An error does not tell if it ended the transaction or connection.
             may_be_end = isinstance(error, OperationalError | InternalError)
-            if (may_be_end or self.status is Status.OPEN) and not self._cursors.unread:
-                await self.driver.find_out()
+            if may_be_end or self.status is Status.OPEN:
+                await self.driver.ask_status()
             raise
         except Exception as error:
             self.abort()  # somewhere in a reply, which nobody can go on reading
@@ -80,7 +79,7 @@ class Connection:
     def abort(self) -> None:
         if not self._aborted:
             self._aborted = True
-            self.abandoned = self._under_way or self._cursors.unread
+            self.abandoned = self._under_way or self.driver.sending
         self.driver.abort()
 
     async def close(self) -> None:

@@ -16,15 +16,9 @@ class Rest:
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        result = driver._result
-        self._columns = tuple(column[0] for column in result.description)
-        self._result = result
+        self._result = driver._result
+        self._columns = tuple(column[0] for column in self._result.description)
         self._spool: Spool | None = None
-
-    @property
-    def unread(self) -> bool:
-        """Whether the server is still sending, so that nothing else can be sent."""
-        return bool(self._result.unbuffered_active)
 
     async def read(self, limit: int) -> Reply:
         spool = self._spool
@@ -43,10 +37,9 @@ class Rest:
     async def set_aside(self) -> None:
         """Read to the end; an error on the way is raised when its turn comes.
 
-        It is raised at once if it has ended the transaction: what is to be sent next
-        would be done outside, for good.
+        One that has ended the transaction is raised now, before anything is sent.
         """
-        if self._spool is not None or not self.unread:
+        if self._spool is not None or not self._result.unbuffered_active:
             return
         self._spool = Spool()
         try:
@@ -54,14 +47,18 @@ class Rest:
                 self._spool.write(rows)
         except Exception as error:
             self._spool.error = error
-            if self.unread or await self._driver.has_lost_transaction():
+            if await self._driver.has_lost_transaction():
                 raise
 
     async def give_up(self) -> None:
         """Read to the end for nothing: the server does not stop sending."""
-        await self._result._finish_unbuffered_query()
         if self._spool is not None:
             self._spool.close()
+        try:
+            await self._result._finish_unbuffered_query()
+        except Exception:
+            if await self._driver.has_lost_transaction():
+                raise
 
 
 class Cursors:
@@ -75,9 +72,9 @@ class Cursors:
         self._rests: dict[str, Rest] = {}
 
     @property
-    def unread(self) -> bool:
-        """Whether the server is in the middle of sending rows."""
-        return any(rest.unread for rest in self._rests.values())
+    def busy(self) -> bool:
+        """Whether somebody is in the middle of fetching."""
+        return bool(self._rests)
 
     async def execute(self, sql: bytes, statement: Statement) -> Reply:
         """Send a statement; its rows, or the first ones if it names a cursor."""
@@ -96,9 +93,8 @@ class Cursors:
 
     async def _open(self, name: str, sql: bytes, limit: int) -> Reply:
         await self._driver.query(sql, unbuffered=True)
-        result = self._driver._result
-        if result.description is None:
-            return Reply((), None, result.affected_rows)
+        if self._driver._result.description is None:
+            return Reply((), None, self._driver._result.affected_rows)
         rest = Rest(self._driver)
         reply = await rest.read(limit)
         self._rests[name] = rest

@@ -58,21 +58,33 @@ class Driver(Values):
     @property
     def unasked(self) -> bool:
         """Whether the server has said something more than it was asked."""
-        result = self._result
-        reading = result is not None and (result.unbuffered_active or result.has_next)
+        reading = self.sending or (self._result is not None and self._result.has_next)
         return not reading and self._reader is not None and bool(self._reader._buffer)
+
+    @property
+    def sending(self) -> bool:
+        """Whether the server is in the middle of sending rows."""
+        return self._result is not None and bool(self._result.unbuffered_active)
 
     def was_told(self) -> bool:
         """Whether the server has said something, perhaps why it closes."""
         raw = self._writer.transport.get_extra_info("socket")
         return bool(self._reader._buffer) or readable(raw.fileno())
 
+    async def ask_status(self) -> None:
+        """Have the server tell whether there is a transaction; an error does not."""
+        if self.sending:
+            return  # nothing has failed just now, and nothing can be asked
+        try:
+            await self.ping(reconnect=False)
+        except Exception:
+            self.abort()
+
     async def has_lost_transaction(self) -> bool:
-        """Ask the server whether an error has ended the transaction before it."""
-        if not self.get_transaction_status():
-            return False
-        await self.ping(reconnect=False)
-        return not self.get_transaction_status()
+        """Ask whether an error has ended the transaction, or the connection."""
+        was_open = self.get_transaction_status()
+        await self.ask_status()
+        return self.gone or (was_open and not self.get_transaction_status())
 
     async def _connect(self) -> None:
         try:
@@ -100,13 +112,6 @@ class Driver(Values):
             if self._writer is not None or len(sql) < LARGE:
                 raise
             raise too_long(len(sql)) from error
-
-    async def find_out(self) -> None:
-        """Ask the server how things stand; without an answer, close."""
-        try:
-            await self.ping(reconnect=False)
-        except Exception:
-            self.abort()
 
     def close(self) -> None:
         self.abort()  # what is left to be sent would keep the socket open

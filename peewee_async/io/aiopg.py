@@ -51,11 +51,15 @@ class Connection:
 
     async def execute(self, statement: Statement) -> Reply:
         if statement.cursor is not None:
-            return await self._cursors.open(statement, self.status is not Status.OPEN)
+            return await self._cursors.open(statement, self._is_outside)
         return await self._send(*statement[:3])
 
     async def fetch(self, fetch: Fetch) -> Reply:
-        return await self._cursors.fetch(fetch)
+        return await self._cursors.fetch(fetch, self._is_outside)
+
+    @property
+    def _is_outside(self) -> bool:
+        return self.status is not Status.OPEN
 
     async def _send(
         self, sql: str, params: tuple[Any, ...] = (), limit: int | None = None

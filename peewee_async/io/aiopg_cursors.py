@@ -38,10 +38,16 @@ class Cursors:
         await self._send(f"DECLARE {name} {kind} FOR {sql}", params)
         if hold:
             self._held.add(str(name))
-        return await self.fetch(Fetch(str(name), limit or 0))
+        return await self.fetch(Fetch(str(name), limit or 0), hold)
 
-    async def fetch(self, fetch: Fetch) -> Reply:
-        """Give the next rows; with a limit of 0, forget all that are left."""
+    async def fetch(self, fetch: Fetch, is_outside: bool) -> Reply:
+        """Give the next rows; with a limit of 0, forget all that are left.
+
+        is_outside: the connection is in no transaction, so that the cursors of the
+        last one are closed.
+        """
+        if is_outside and not fetch.limit and fetch.cursor not in self._held:
+            return Reply()
         reply = await self._send(fetch.sql)
         if not fetch.limit:
             self._held.discard(fetch.cursor)

@@ -18,27 +18,29 @@ class Rest:
         self._cursor = cursor
         self._spool: Spool | None = None
 
-    @property
-    def error(self) -> Exception | None:
-        """What is to be raised after the rows that were set aside."""
-        return None if self._spool is None else self._spool.error
-
     def read(self, limit: int) -> Reply:
         spool = self._spool
         rows = self._cursor.fetchmany(limit) if spool is None else spool.read(limit)
         return Reply(rows, self._columns)
 
     def set_aside(self) -> None:
-        """Read to the end; an error on the way is raised when its turn comes."""
+        """Read to the end; an error on the way is raised when its turn comes.
+
+        One that has ended the transaction is raised now, before anything is executed.
+        """
         if self._spool is not None:
             return
-        self._spool = Spool()
+        self._spool, raw = Spool(), self._cursor.connection
+        was_in_transaction = raw.in_transaction
         try:
             while rows := self._cursor.fetchmany(PORTION):
                 self._spool.write(rows)
         except Exception as error:
             self._spool.error = error
-        self._cursor.close()
+            if was_in_transaction and not raw.in_transaction:
+                raise
+        finally:
+            self._cursor.close()
 
     def close(self) -> None:
         self._cursor.close()
@@ -83,26 +85,19 @@ class Cursors:
 
     def fetch(self, fetch: Fetch) -> Reply:
         """Give the next rows; with a limit of 0, forget all that are left."""
-        rest = self._rests[fetch.cursor]
         if fetch.limit:
-            return rest.read(fetch.limit)
-        del self._rests[fetch.cursor]
-        rest.close()
+            return self._rests[fetch.cursor].read(fetch.limit)
+        rest = self._rests.pop(fetch.cursor, None)
+        if rest is not None:
+            rest.close()
         return Reply()
 
     def close(self) -> None:
-        """Forget all rows: a cursor keeps the locks of a connection that was closed."""
+        """Forget all rows, which keep the locks even of a connection that is closed."""
         for rest in self._rests.values():
             rest.close()
 
     def set_aside(self) -> None:
-        """Make way for another statement.
-
-        Raises an error on the way if it has ended the transaction: what is to be
-        executed next would be done outside, for good.
-        """
-        was_in_transaction = self._raw.in_transaction
+        """Make way for another statement."""
         for rest in self._rests.values():
             rest.set_aside()
-            if was_in_transaction and not self._raw.in_transaction and rest.error:
-                raise rest.error

@@ -55,6 +55,12 @@ def users(objects: Manager, sync: Any) -> Manager:
     return objects
 
 
+def pool_connections(database: AioDatabase) -> set[Any]:
+    pool: Any = database._sessions.pool
+    connections: set[Any] = pool._connections
+    return connections
+
+
 def numbers(batch: int = 100) -> Any:
     return User.raw(THOUSAND).tuples().aio_iterator(batch_size=batch)
 
@@ -214,6 +220,21 @@ async def test_many_streams_share_the_pool(
     totals = await asyncio.gather(*[total() for _ in range(4 * POOL_SIZE)])
     assert set(totals) == {sum(range(1000))}
     assert statistics(database).busy == 0
+
+
+@pytest.mark.parametrize("kept", [False, True], ids=["transaction", "kept"])
+async def test_a_connection_is_as_before_after_a_block_with_half_a_stream(
+    users: Manager, database: AioDatabase, kept: bool
+) -> None:
+    await users.count(User)
+    (connection,) = before = set(pool_connections(database))
+    async with database.aio_connection() if kept else users.atomic():
+        async for user in User.select().aio_iterator(batch_size=10):
+            async with users.atomic():
+                await user.aio_save()
+            break
+    assert pool_connections(database) == before
+    assert not connection._cursors.busy
 
 
 async def test_children_of_a_block_stream_in_turn(users: Manager) -> None:

@@ -185,6 +185,16 @@ def test_on_a_kept_connection_it_begins_nothing() -> None:
     assert script.gets(ADA).fetches(C1, 0).writes().result == [ADA]
 
 
+def test_on_a_kept_connection_it_outlives_a_transaction() -> None:
+    transactions = Transactions(POSTGRES)
+    Script(transactions.connection())
+    stream: Stream[Any] = Stream(POSTGRES, NAMES, 1)
+    Script(stream.open(transactions)).opens(C1, SQL[POSTGRES], limit=1).gets(ADA)
+    block = Script(transactions.transaction()).sends("BEGIN").writes().result
+    Script(transactions.rollback(block)).sends("ROLLBACK").writes()
+    Script(stream.close(transactions)).fetches(C1, 0)
+
+
 def test_each_stream_of_a_connection_has_a_cursor_of_its_own() -> None:
     transactions = in_a_transaction(MYSQL)
     for number in (1, 2):

@@ -162,7 +162,52 @@ def test_the_server_has_ended_it_whatever_else_goes_on(
 
 
 def test_cursors_have_names_of_their_own(transactions: Transactions) -> None:
-    assert len({transactions.cursor_name() for _ in range(3)}) == 3
+    assert len({transactions.open_cursor() for _ in range(3)}) == 3
+
+
+@pytest.mark.parametrize("dialect", [MYSQL, SQLITE])
+@pytest.mark.parametrize(
+    ("end", "verb"),
+    [(Transactions.commit, "COMMIT"), (Transactions.rollback, "ROLLBACK")],
+)
+def test_cursors_left_open_are_given_up_before_the_end(
+    dialect: Dialect, end: Any, verb: str
+) -> None:
+    transactions = Transactions(dialect)
+    block = opened(transactions)
+    kept, closed = transactions.open_cursor(), transactions.open_cursor()
+    assert transactions.close_cursor(closed, transactions.endings)
+    done(transactions.commit(nested(transactions)))
+    done(end(transactions, block, begin=True))
+    script = Script(end(transactions, block)).fetches(kept, 0).writes()
+    script.sends(verb).writes()
+    assert (block.ended, transactions.cursors) == (True, [])
+
+
+def test_an_error_that_ends_the_transaction_before_its_commit_is_told() -> None:
+    transactions = Transactions(MYSQL)
+    block = opened(transactions)
+    cursor = transactions.open_cursor()
+    script = Script(transactions.commit(block)).fetches(cursor, 0).breaks(BROKEN)
+    script.sends("ROLLBACK").writes()
+    with pytest.raises(peewee.OperationalError, match="broken"):
+        _ = script.result
+    assert block.state is State.ROLLED_BACK
+
+
+def test_postgres_closes_the_cursors_of_a_transaction_with_it(
+    transactions: Transactions,
+) -> None:
+    kept = done(transactions.connection())
+    held = transactions.open_cursor()
+    block = opened(transactions)
+    name = transactions.open_cursor()
+    assert transactions.close_cursor(name, transactions.endings)
+    Script(transactions.commit(block)).sends("COMMIT").writes()
+    assert not transactions.close_cursor(name, 0)
+    assert transactions.cursors == [held]
+    Script(transactions.commit(kept)).fetches(held, 0).writes()
+    assert (kept.ended, transactions.cursors) == (True, [])
 
 
 @pytest.mark.parametrize(
