@@ -399,15 +399,15 @@ class AioDatabase(AioTables, peewee.Database):
     def after_commit(self, fn: Callable[[], Any]) -> Callable[[], Any]:
         """Have a function called after the COMMIT of the open block.
 
-        Inside an async block that is the outermost COMMIT of the block, and `fn` may
-        be `async def`; elsewhere this is peewee's own method.
+        Inside an async transaction that is its outermost COMMIT, and `fn` may be
+        `async def`; elsewhere this is peewee's own method, which calls it at once.
         """
         # A sync transaction may also be that of another task of this thread.
         is_async = in_event_loop() and not (
             self._is_sync_allowed() and self.in_transaction()
         )
         frame = self._sessions.frame if is_async else None
-        if frame is not None:
+        if frame is not None and frame.block.depth:
             frame.block.callbacks.append(fn)
             return fn
         raw: Any = super()

@@ -23,6 +23,7 @@ R = TypeVar("R")
 
 _COMMENTS = r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 _READS = re.compile(_COMMENTS + r"(?:SELECT|VALUES|TABLE|(WITH))\b", re.I | re.S)
+_LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|(?:KEY\s+)?SHARE)\b", re.I)
 _WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
 
@@ -61,7 +62,7 @@ class Stream(Generic[R]):
         """Send the query; the first rows."""
         query = self._query
         sql, params = self._dialect.compile(query)
-        if self._size is None or has_tree(query) or not _can_be_portioned(query, sql):
+        if self._size is None or not self._can_be_portioned(sql, transactions):
             self.done = True
             everything: list[R] = yield from execute(self._dialect, query)
             return everything
@@ -71,6 +72,16 @@ class Stream(Generic[R]):
         self._endings = transactions.endings
         first = Statement(sql, params, self._size, self._cursor)
         return (yield from self._portion(transactions, first, self._size))
+
+    def _can_be_portioned(self, sql: str, transactions: Transactions) -> bool:
+        selects = isinstance(self._query, peewee.SelectBase | peewee.RawQuery)
+        if not selects or has_tree(self._query):
+            return False
+        is_kept = bool(transactions.blocks) and not transactions.depth
+        if is_kept and self._dialect.family is Family.POSTGRES and _LOCKS.search(sql):
+            return False  # no cursor locks rows beyond a transaction
+        match = _READS.match(sql)
+        return match is not None and not (match[1] and _WRITES.search(sql))
 
     def more(self, transactions: Transactions) -> Steps[list[R]]:
         """Fetch the next rows."""
@@ -110,10 +121,3 @@ def require_portions(query: Any, size: int) -> None:
             "with_related() needs all rows at once: execute the query, or use "
             "`async for` on the query itself."
         )
-
-
-def _can_be_portioned(query: Any, sql: str) -> bool:
-    if not isinstance(query, peewee.SelectBase | peewee.RawQuery):
-        return False
-    match = _READS.match(sql)
-    return match is not None and not (match[1] and _WRITES.search(sql))

@@ -91,9 +91,9 @@ class Block:
 
     @property
     def depth(self) -> int:
-        """The number of transactions here, one inside another; no savepoint counts."""
+        """The number of transactions here, one inside another; nothing else counts."""
         around = 0 if self.outer is None else self.outer.depth
-        return around + (self.kind is not Kind.SAVEPOINT)
+        return around + (self.kind in (Kind.TRANSACTION, Kind.JOINED))
 
     def __repr__(self) -> str:
         return f"<Block {self.name or self.kind.value}, {self.state.value}>"

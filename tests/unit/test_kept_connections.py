@@ -124,6 +124,32 @@ async def test_can_be_entered_again_after_it_was_left_or_could_not_be(
     assert database.statistics.busy == 0
 
 
+async def test_a_kept_connection_is_no_transaction(database: FakeDatabase) -> None:
+    async with database.aio_connection():
+        assert database.transaction_depth_async() == 0
+        async with database.aio_transaction():
+            assert database.transaction_depth_async() == 1
+            async with database.aio_transaction():
+                assert database.transaction_depth_async() == 2
+
+
+@pytest.mark.skipif(
+    not hasattr(peewee.Database, "after_commit"),
+    reason="this peewee has no such method",
+)
+async def test_without_a_transaction_there_is_no_commit_to_wait_for(
+    database: FakeDatabase,
+) -> None:
+    called: list[int] = []
+    async with database.aio_connection():
+        database.after_commit(lambda: called.append(1))
+        assert called == [1]
+        async with database.aio_transaction():
+            database.after_commit(lambda: called.append(2))
+            assert called == [1]
+        assert called == [1, 2]
+
+
 async def test_an_error_leaves_a_kept_connection_as_it_is(
     server: FakeServer, database: FakeDatabase
 ) -> None:

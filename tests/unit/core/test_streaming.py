@@ -185,6 +185,19 @@ def test_on_a_kept_connection_it_begins_nothing() -> None:
     assert script.gets(ADA).fetches(C1, 0).writes().result == [ADA]
 
 
+def test_on_a_kept_connection_rows_to_lock_come_at_once() -> None:
+    locked = NAMES.for_update()
+    sql = SQL[POSTGRES] + " FOR UPDATE"
+    transactions = Transactions(POSTGRES)
+    Script(transactions.connection())
+    stream: Stream[Any] = Stream(POSTGRES, locked, 1)
+    assert list(Script(stream.open(transactions)).sends(sql).gets(ADA).result) == [ADA]
+    assert stream.done
+    Script(transactions.transaction()).sends("BEGIN").writes()
+    stream = Stream(POSTGRES, locked, 1)
+    Script(stream.open(transactions)).opens(C1, sql, limit=1)
+
+
 def test_on_a_kept_connection_it_outlives_a_transaction() -> None:
     transactions = Transactions(POSTGRES)
     Script(transactions.connection())
