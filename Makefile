@@ -4,7 +4,7 @@ UNIT ?= .venv-unit
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test unit coverage check floor services test-services clean
+.PHONY: demo test unit coverage soak check floor services test-services clean
 
 # $(call install,ARGUMENTS): the environment of the folder that $@ is in. The
 # lock is for two `make` at once; where there is no flock, run one at a time.
@@ -51,6 +51,11 @@ coverage: $(UNIT)/ready
 	@$(UNIT)/bin/python -m coverage run -m pytest -q -p tests.unit.own_module tests/unit/core
 	@$(UNIT)/bin/python -m coverage report --include 'peewee_async/core/*' --fail-under 100
 	@$(UNIT)/bin/python -m tests.unit.own_module
+
+# Kills, cancels and a restart of the server, for a minute on each.
+soak: export PEEWEE_ASYNC_SOAK = 60
+soak: .venv/ready
+	@.venv/bin/python -m pytest -q tests/integration/test_soak.py
 
 check: .venv/ready
 	@.venv/bin/ruff format --check --quiet

@@ -57,9 +57,9 @@ class Abandoned:
         except Exception as error:
             logger.warning(
                 "%d sessions could not be ended whose statement was interrupted; the "
-                "server may go on with it: %r",
+                "server may go on with it: %s",
                 len(self._left),
-                error,
+                str(error) or type(error).__name__,
             )
             self._left.clear()
 

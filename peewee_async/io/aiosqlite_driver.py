@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from threading import Thread
 from typing import Any
 
@@ -32,14 +33,15 @@ class Driver(aiosqlite.Connection):
         self._opened = opener()
         return self._opened
 
-    def stop(self, clean_up: Callable[[], None] = lambda: None) -> None:
-        """End the thread after what it has to do, and after a function of one's own."""
+    def stop(self, before: Callable[[], None] | None = None) -> None:
+        """Have the thread close the connection, after something else."""
         self._running = False
         self._connection = None
-        self._tx.put_nowait((None, clean_up))
-        self._tx.put_nowait((None, self._finish))
+        self._tx.put_nowait((None, partial(self._finish, before)))
 
-    def _finish(self) -> object:
+    def _finish(self, before: Callable[[], None] | None) -> object:
+        if before is not None:
+            before()
         if self._opened is not None:
             self._opened.close()
         return aiosqlite._STOP_RUNNING_SENTINEL

@@ -6,6 +6,7 @@ import asyncio
 import weakref
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from contextvars import Context
 from typing import Any
 
 Task = asyncio.Task[None]
@@ -16,6 +17,8 @@ class Background:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # An empty one: that of a caller keeps the blocks alive that it is in.
+        self._context = Context()
         self._tasks: set[Task] = set()
         self._arrivals: set[Task] = set()
         self._timers: dict[Callable[[Any], None], asyncio.TimerHandle] = {}
@@ -27,7 +30,7 @@ class Background:
 
     def start(self, work: Coroutine[Any, Any, None]) -> Task:
         """Start a task; `wait` waits for it."""
-        task = self._loop.create_task(work)
+        task = self._loop.create_task(work, context=self._context)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -56,7 +59,11 @@ class Background:
 
         The object can be collected meanwhile; it is not called then.
         """
-        timer = self._loop.call_later(seconds, _call, method, weakref.ref(it))
+        reference = weakref.ref(it)
+        context = self._context
+        timer = self._loop.call_later(
+            seconds, _call, method, reference, context=context
+        )
         self._timers[method] = timer
 
     def stop(self) -> None:

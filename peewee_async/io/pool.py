@@ -90,8 +90,9 @@ class Pool:
         self._own: set[Connection] = set()
         self._background = Background(self.loop)
         # Without the pool itself, which is to be collected as soon as nobody has it.
-        again = partial(open_connection, connect, options.connect_timeout, learn)
-        self._abandoned = Abandoned(again, end_session)
+        limit = options.connect_timeout
+        reach = partial(_reach, connect, limit, learn, target, redact)
+        self._abandoned = Abandoned(reach, end_session)
         self._ending: asyncio.Task[None] | None = None
         self._spared: set[Connection] = set()
         self._returned = asyncio.Event()
@@ -180,13 +181,10 @@ class Pool:
                 "while that one is in use."
             )
         await self._close_with_loop()
-        failure: peewee.PeeweeException | None = None
-        try:
-            connection = await self._connected()
-        except Exception as error:
-            failure = cannot_connect(self._target, error, self._redact)
-        if failure is not None:
-            raise failure  # not while `error`, which may hold a secret, is handled
+        limit = self.options.connect_timeout
+        connection = await _reach(
+            self._connect, limit, self._learn, self._target, self._redact
+        )
         self._own.add(connection)
         self._connections.add(connection)
         return connection
@@ -411,6 +409,21 @@ def _abandon(
     if process == os.getpid() and not loop.is_running():
         for connection in connections:
             connection.abort()
+
+
+async def _reach(
+    connect: Connect,
+    limit: float | None,
+    learn: Callable[[Connection], None],
+    target: str,
+    redact: Redaction,
+) -> Connection:
+    failure: peewee.PeeweeException
+    try:
+        return await open_connection(connect, limit, learn)
+    except Exception as error:
+        failure = cannot_connect(target, error, redact)
+    raise failure  # not while `error`, which may hold a secret, is handled
 
 
 def _refuse(waiter: Waiter, error: peewee.PeeweeException) -> None:

@@ -103,6 +103,11 @@ class Backend:
         kind = POOLED[self.name] if pooled else SINGLE[self.name]
         return f"peewee_async.{kind.__name__}({name!r}, **{own!r})"
 
+    def sync_source(self, path: Path) -> str:
+        """Give Python source that makes an object of peewee itself."""
+        name, own = self.options(path)
+        return f"peewee.{SYNC[self.name].__name__}({name!r}, **{own!r})"
+
 
 @dataclass
 class Record:

@@ -189,7 +189,10 @@ def test_only_adapters_import_drivers(path: Path) -> None:
 @each(MODULES)
 def test_context_variables_live_in_one_module(path: Path) -> None:
     if path != PACKAGE / "io/sessions.py":
-        assert "contextvars" not in top(imports(path))
+        # An empty context is no variable.
+        assert {it for it in imports(path) if "contextvars" in it} <= {
+            "contextvars.Context"
+        }
 
 
 @each(
