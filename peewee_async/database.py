@@ -343,7 +343,8 @@ class AioDatabase(AioTables, peewee.Database):
 
         batch_size: the number of rows to fetch at a time.
 
-        Inside a block the rows come in its transaction. Outside they come on a
+        Inside a block the rows come in its transaction; on PostgreSQL they end with the
+        transaction or savepoint that the stream was opened in. Outside they come on a
         connection of their own, in a transaction of its own on PostgreSQL; leaving the
         loop early frees it. `query_timeout` is for each batch. A query that writes, and
         a ":memory:" database, give all rows at once.

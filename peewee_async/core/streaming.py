@@ -26,6 +26,11 @@ _READS = re.compile(_COMMENTS + r"(?:SELECT|VALUES|TABLE|(WITH))\b", re.I | re.S
 _LOCKS = re.compile(r"\bFOR\s+(?:NO\s+KEY\s+)?(?:UPDATE|(?:KEY\s+)?SHARE)\b", re.I)
 _WRITES = re.compile(r"\b(?:INSERT|UPDATE|DELETE|MERGE)\b", re.I)
 
+_MAY_HAVE_ENDED = (
+    "On PostgreSQL a stream ends with the transaction or savepoint that it was opened "
+    "in: to commit or roll back in its loop, open it outside."
+)
+
 
 class Stream(Generic[R]):
     """Reads the rows of one query, on one connection, portion by portion.
@@ -97,6 +102,8 @@ class Stream(Generic[R]):
             self.done = True
             if self._block is not None:
                 yield from transactions.rollback_after(self._block, error)
+            elif transactions.may_have_ended(self._cursor, self._endings):
+                error.add_note(_MAY_HAVE_ENDED)
             raise
         if len(reply.rows) < size:
             yield from self.close(transactions)
@@ -108,7 +115,8 @@ class Stream(Generic[R]):
         self.done = True
         if self._block is not None:
             yield from transactions.commit(self._block)
-        elif transactions.close_cursor(self._cursor, self._endings):
+        elif not transactions.may_have_ended(self._cursor, self._endings):
+            transactions.forget_cursor(self._cursor)
             yield Fetch(self._cursor, 0)
 
 

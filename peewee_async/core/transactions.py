@@ -150,16 +150,19 @@ class Transactions:
             self.cursors.append(name)
         return name
 
-    def close_cursor(self, name: str, endings: int) -> bool:
-        """Tell whether a cursor that is not wanted any more has to be given up.
+    def may_have_ended(self, cursor: str, endings: int) -> bool:
+        """Whether PostgreSQL may have closed a cursor by itself.
 
-        endings: how many there were when it was opened. PostgreSQL spoils the
-            transaction of whoever closes what is closed already.
+        It spoils the transaction of whoever closes what is closed already.
+
+        endings: how many there were when the cursor was opened.
         """
-        if name in self.cursors:
-            self.cursors.remove(name)
-            return True
-        return endings == self.endings
+        return cursor not in self.cursors and endings != self.endings
+
+    def forget_cursor(self, cursor: str) -> None:
+        """Take note that a cursor is given up."""
+        if cursor in self.cursors:
+            self.cursors.remove(cursor)
 
     def transaction(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
         """Open a transaction, or a part of the one that is open."""

@@ -31,9 +31,16 @@ class Spool:
         self._written = True
 
     def write(self, rows: Rows) -> None:
-        """Add rows to the end."""
-        if rows:
+        """Add rows to the end: all of them, or none if that fails."""
+        if not rows:
+            return
+        end = self._file.tell()
+        try:
             pickle.dump(rows, self._file, pickle.HIGHEST_PROTOCOL)
+        except BaseException:
+            self._file.seek(end)
+            self._file.truncate()
+            raise
 
     def read(self, limit: int) -> Rows:
         """Take the next rows off, `limit` of them or as many as there are."""

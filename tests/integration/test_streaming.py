@@ -237,6 +237,21 @@ async def test_a_connection_is_as_before_after_a_block_with_half_a_stream(
     assert not connection._cursors.busy
 
 
+@only("mysql", "sqlite")
+async def test_a_connection_is_as_before_after_a_stream_that_failed(
+    users: Manager, backend: Backend, database: AioDatabase
+) -> None:
+    await users.count(User)
+    (connection,) = before = set(pool_connections(database))
+    sql = f"SELECT n, {FAILURES[backend.name]} FROM ({THOUSAND}) AS q"
+    async with database.aio_connection():
+        with pytest.raises(peewee.PeeweeException):
+            [row async for row in User.raw(sql).tuples().aio_iterator(batch_size=100)]
+        await users.count(User)
+    assert pool_connections(database) == before
+    assert not connection._cursors.busy
+
+
 async def test_children_of_a_block_stream_in_turn(users: Manager) -> None:
     async def total() -> int:
         return sum([number async for (number,) in numbers()])

@@ -140,6 +140,18 @@ def test_an_error_in_a_block_is_the_affair_of_the_block() -> None:
     assert [block.state for block in transactions.blocks] == [State.ACTIVE]
 
 
+def test_an_error_after_the_transaction_has_ended_says_why() -> None:
+    stream: Stream[Any] = Stream(POSTGRES, NAMES, 1)
+    transactions = in_a_transaction(POSTGRES)
+    Script(stream.open(transactions)).opens(C1, SQL[POSTGRES], limit=1).gets(ADA)
+    Script(transactions.commit(transactions.blocks[0], begin=True)).writes().writes()
+    error = peewee.OperationalError("no such cursor")
+    script = Script(stream.more(transactions)).fetches(C1, 1).breaks(error)
+    with pytest.raises(peewee.OperationalError, match="no such cursor"):
+        _ = script.result
+    assert "open it outside" in error.__notes__[0]
+
+
 def test_given_up_in_a_block_it_closes_its_cursor() -> None:
     stream: Stream[Any] = Stream(POSTGRES, NAMES, 1)
     transactions = in_a_transaction(POSTGRES)

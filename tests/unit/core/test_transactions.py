@@ -176,7 +176,7 @@ def test_cursors_left_open_are_given_up_before_the_end(
     transactions = Transactions(dialect)
     block = opened(transactions)
     kept, closed = transactions.open_cursor(), transactions.open_cursor()
-    assert transactions.close_cursor(closed, transactions.endings)
+    transactions.forget_cursor(closed)
     done(transactions.commit(nested(transactions)))
     done(end(transactions, block, begin=True))
     script = Script(end(transactions, block)).fetches(kept, 0).writes()
@@ -202,9 +202,12 @@ def test_postgres_closes_the_cursors_of_a_transaction_with_it(
     held = transactions.open_cursor()
     block = opened(transactions)
     name = transactions.open_cursor()
-    assert transactions.close_cursor(name, transactions.endings)
+    endings = transactions.endings
+    assert not transactions.may_have_ended(name, endings)
+    transactions.forget_cursor(name)
     Script(transactions.commit(block)).sends("COMMIT").writes()
-    assert not transactions.close_cursor(name, 0)
+    assert transactions.may_have_ended(name, endings)
+    assert not transactions.may_have_ended(held, endings)
     assert transactions.cursors == [held]
     Script(transactions.commit(kept)).fetches(held, 0).writes()
     assert (kept.ended, transactions.cursors) == (True, [])

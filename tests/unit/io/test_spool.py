@@ -28,6 +28,28 @@ def test_rows_come_back_as_they_were_in_portions_of_any_size() -> None:
     rows.close()
 
 
+def test_what_cannot_be_written_leaves_what_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rows = Spool()
+    rows.write(ROWS)
+    write = rows._file.write
+    full = OSError("disk full")
+
+    def half(data: bytes) -> int:
+        write(data[: len(data) // 2])
+        raise full
+
+    monkeypatch.setattr(rows._file, "write", half)
+    with pytest.raises(OSError, match="disk full"):
+        rows.write(ROWS)
+    rows.error = full
+    assert rows.read(3) == ROWS
+    with pytest.raises(OSError, match="disk full"):
+        rows.read(1)
+    rows.close()
+
+
 def test_an_empty_one_has_no_rows() -> None:
     assert Spool().read(10) == []
 
