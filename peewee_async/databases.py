@@ -133,6 +133,11 @@ class MySQLDatabase(_ServerDatabase, peewee.MySQLDatabase):
     those of AioDatabase. The charset is utf8mb4 unless another is given, and strict
     mode stays on, with every version of peewee.
 
+    PyMySQL's options of TLS (`ssl`, `ssl_ca` and so on) mean the same on both sides;
+    with none of them async connections use TLS if the server has it, without checking
+    who it is. `local_infile=True` lets the server choose which file is sent, but only
+    while a LOAD DATA LOCAL INFILE is executed.
+
     >>> from peewee_async import MySQLDatabase
     >>> database = MySQLDatabase("test")
     """

@@ -14,6 +14,7 @@ import pytest
 from playhouse.db_url import connect
 
 from peewee_async import MySQLDatabase, PostgresqlDatabase
+from tests.integration.checks import quiet, run_python
 from tests.servers import (
     Server,
     Unavailable,
@@ -262,6 +263,19 @@ async def test_mysql_with_a_root_that_is_missing(mysql: Guarded) -> None:
     database = on(MySQLDatabase, mysql, ssl_ca="/nowhere/ca.pem")
     with pytest.raises(peewee.OperationalError, match="No such file"):
         await database.aio_connect()
+
+
+def test_mysql_in_tls_outlives_its_event_loop(mysql: Guarded) -> None:
+    options = mysql.server.options | {"ssl_ca": mysql.right}
+    program = f"""
+import asyncio, peewee_async
+database = peewee_async.MySQLDatabase({mysql.server.database!r}, **{options!r})
+loop = asyncio.new_event_loop()
+print(loop.run_until_complete(database.aio_execute_sql("SELECT 7")))
+loop.close()
+print(asyncio.run(database.aio_execute_sql("SELECT 8")))
+"""
+    assert quiet(run_python(program)) == "[(7,)]\n[(8,)]\n"
 
 
 async def test_mysql_in_tls_is_dropped_and_opened_again(mysql: Guarded) -> None:
