@@ -9,19 +9,27 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import peewee
 import pytest
 
 from peewee_async import AioDatabase
 from peewee_async.core.pool import Statistics
+from tests.integration.backends import required
 
 ROOT = Path(__file__).parents[2]
 
 both_kinds = pytest.mark.parametrize(
     "pooled", [True, False], ids=["pooled", "single"], indirect=True
 )
+
+
+def give_up(name: str, reason: object) -> NoReturn:
+    """Skip a test for want of a server; fail it if the backend is required."""
+    if name in required():
+        pytest.fail(f"This backend is required. {name}: {reason}", pytrace=False)
+    pytest.skip(f"{name}: {reason}")
 
 
 def only(*names: str) -> pytest.MarkDecorator:

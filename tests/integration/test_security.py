@@ -29,7 +29,7 @@ from peewee_async.core.dialect import (
     TransactionOptions,
 )
 from tests.integration.backends import POOLED, Backend
-from tests.integration.checks import only
+from tests.integration.checks import give_up, only
 from tests.integration.conftest import MakeDatabase, end_other_sessions
 from tests.integration.models import User
 from tests.integration.rogues import (
@@ -381,7 +381,7 @@ def odd_server() -> Iterator[Server]:
         ) as server:
             yield server
     except Unavailable as missing:
-        pytest.skip(str(missing))
+        give_up("mysql", missing)
 
 
 @pytest.mark.parametrize("mode", [None, "", "STRICT_TRANS_TABLES"])

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.integration.backends import NAMES, Backend, required
-from tests.integration.checks import ROOT, python_path
+from tests.integration.backends import NAMES, Backend
+from tests.integration.checks import ROOT, give_up, python_path
 from tests.integration.load import MODELS
 from tests.servers import Unavailable
 
@@ -50,9 +50,7 @@ def test_what_was_acknowledged_is_there_once(name: str, path: Path) -> None:
             create_tables(backend.make_sync(path))
             soak(backend, path, restart)
     except Unavailable as missing:
-        if name in required():
-            pytest.fail(str(missing), pytrace=False)
-        pytest.skip(str(missing))
+        give_up(name, missing)
 
 
 def soak(backend: Backend, path: Path, restart: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from playhouse.db_url import connect
 
 from peewee_async import MySQLDatabase, PostgresqlDatabase
-from tests.integration.checks import quiet, run_python
+from tests.integration.checks import give_up, quiet, run_python
 from tests.servers import (
     Server,
     Unavailable,
@@ -64,7 +64,7 @@ def guarded(
         with start(files, **settings) as server:
             yield Guarded(server, **{name: str(path) for name, path in paths.items()})
     except Unavailable as missing:
-        pytest.skip(str(missing))
+        give_up(folder.name.rstrip("0123456789"), missing)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import pytest
 
 from peewee_async import Manager
 from tests.integration.backends import POOLED, SYNC, Backend
+from tests.integration.checks import give_up
 from tests.integration.faults.common import (
     LongQuery,
     lines,
@@ -33,7 +34,7 @@ def private(request: pytest.FixtureRequest) -> Iterator[Restartable]:
         with restartable(request.param) as server:
             yield server
     except Unavailable as missing:
-        pytest.skip(str(missing))
+        give_up(request.param, missing)
 
 
 @pytest.fixture
