@@ -111,10 +111,25 @@ async def test_sharper_25_queries_of_many_to_many(
     assert await query.aio_count() == 3
     assert (await query.aio_first()).name == "chess"
     assert (await query.aio_get()).name == "chess"
+    assert await query.aio_get_or_none() == clubs[0]
+    assert await query.aio_scalar() == clubs[0].id
+    assert await query.aio_execute() == clubs
     assert await query.aio_exists()
     assert await query.aio_scalars() == [club.id for club in clubs]
     assert (await query.aio_peek()).name == "chess"
     assert [one.name for one in await clubs[1].members.aio_execute()] == ["ada"]
+
+
+async def test_sharper_25_queries_of_many_to_many_without_rows(member: Any) -> None:
+    assert await member.clubs.aio_execute() == []
+    assert await member.clubs.aio_count() == 0
+    assert await member.clubs.aio_first() is None
+    assert await member.clubs.aio_get_or_none() is None
+    assert await member.clubs.aio_scalars() == []
+    assert not await member.clubs.aio_exists()
+    assert [club async for club in member.clubs] == []
+    with pytest.raises(Club.DoesNotExist):
+        await member.clubs.aio_get()
 
 
 async def test_sharper_25_streams_of_many_to_many(

@@ -68,6 +68,20 @@ async def test_ruling_04_the_sizes_of_pools(backend: Backend, path: Path) -> Non
     await database.aio_close()
 
 
+@only("postgres")
+async def test_ruling_04_the_sizes_of_databases_with_extensions(
+    backend: Backend, path: Path
+) -> None:
+    name, options = backend.options(path)
+    for kind, size in (
+        (peewee_async.PostgresqlExtDatabase, 1),
+        (peewee_async.PooledPostgresqlExtDatabase, 20),
+    ):
+        database = kind(name, **options)
+        assert await is_full_at(database, size)
+        await database.aio_close()
+
+
 SIZES: list[dict[str, Any]] = [
     {"min_connections": 2, "max_connections": 2},
     {"minsize": 2, "maxsize": 2},
