@@ -4,7 +4,7 @@ UNIT ?= .venv-unit
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test unit coverage soak check floor services test-services clean
+.PHONY: demo test faults unit coverage soak check floor services test-services clean
 
 # $(call install,ARGUMENTS): the environment of the folder that $@ is in. The
 # lock is for two `make` at once; where there is no flock, run one at a time.
@@ -39,6 +39,11 @@ demo: .venv-demo-$(DB)/ready
 
 test: .venv/ready
 	@.venv/bin/python -m pytest -q tests/unit tests/integration
+
+# Networks that are cut after every byte of a connect, a query and a commit; `test` has
+# some of the bytes.
+faults: .venv/ready
+	@.venv/bin/python -m pytest -q -m slow tests/integration
 
 # No driver is installed here.
 unit: $(UNIT)/ready

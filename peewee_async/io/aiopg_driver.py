@@ -6,7 +6,7 @@ from asyncio import Future
 from typing import Any
 
 import aiopg
-from psycopg2 import NotSupportedError, extensions
+from psycopg2 import NotSupportedError, OperationalError, extensions
 
 from peewee_async.core.boundary import Status
 
@@ -47,15 +47,25 @@ class Driver(aiopg.Connection):
     @property
     def failure(self) -> BaseException | None:
         told = self._notifies_proxy._close_event
-        return told.exception() if told.done() else None
+        return self._explained(told.exception()) if told.done() else None
+
+    def _explained(self, error: BaseException, said: str = "") -> BaseException:
+        """Add the server's goodbye, which came as a notice between two statements."""
+        said = said or "".join(self._conn.notices)
+        return OperationalError(f"{said}{error}") if said else error
 
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
 
     async def _poll(self, waiter: Future[None], timeout: float | None) -> None:
+        said = "".join(self._conn.notices)
         self._ready(self._weakref)
         try:
             await waiter
+        except OperationalError as error:
+            if said and self.closed:
+                raise self._explained(error, said) from error
+            raise
         finally:
             self._waiter = None
 
