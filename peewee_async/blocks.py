@@ -61,6 +61,11 @@ class OpenBlock:
         _require_innermost(block, "commit")
         try:
             callbacks = await session.commit(block, begin)
+        except BaseException:
+            if due := block.take_due():
+                # It was committed; what came after that was interrupted.
+                session.pool.background(_call_anyway(due))
+            raise
         finally:
             _end_if_ended(session, block)
         await _call(callbacks)
@@ -347,6 +352,11 @@ async def _call(callbacks: list[Callback]) -> None:
             failures.append(error)
     if failures:
         raise failures[0]
+
+
+async def _call_anyway(callbacks: list[Callback]) -> None:
+    with suppress(Exception):  # it is logged, and there is nobody to tell
+        await _call(callbacks)
 
 
 def atomic(

@@ -55,6 +55,7 @@ class Block:
         "callbacks",
         "cause",
         "doomed",
+        "due",
         "ended",
         "kind",
         "left",
@@ -83,6 +84,15 @@ class Block:
         self.loss: str | None = None
         self.cause: BaseException | None = None
         self.callbacks: list[Callback] = []
+        self.due: list[Callback] = []
+
+    def take_due(self) -> list[Callback]:
+        """Give what is to be called after a commit that was, once.
+
+        There is something left if what followed the commit was interrupted.
+        """
+        due, self.due = self.due, []
+        return due
 
     @property
     def is_over(self) -> bool:
@@ -208,12 +218,30 @@ class Transactions:
         begin = self._begin(block)
         self.blocks.append(block)
         try:
-            yield from self._send(block, begin)
+            yield from self._start(block, begin)
         except Exception:
             self._end(block)
             raise
         block.state = State.ACTIVE
         return block
+
+    def _start(self, block: Block, commands: list[Request]) -> Steps[None]:
+        try:
+            yield from self._send(block, commands)
+        except Exception as error:
+            if len(commands) > 1:
+                # MySQL keeps the isolation level for the next transaction that begins,
+                # which is somebody else's, unless it is told that one has ended.
+                yield from self._send_after(block, Statement("ROLLBACK"), error)
+            raise
+
+    def _send_after(
+        self, block: Block, command: Statement, error: Exception
+    ) -> Steps[None]:
+        try:
+            yield from self._send(block, [command])
+        except Exception as failure:
+            error.add_note(f"The {command.sql} failed as well: {failure}")
 
     def _send(self, block: Block, commands: list[Request]) -> Steps[None]:
         """Send commands; once they are interrupted, their effect is not known."""
@@ -253,9 +281,9 @@ class Transactions:
             yield from self.rollback_after(block, error, begin)
             raise
         block.state = State.COMMITTED
-        callbacks = self._due(block)
+        block.due = self._due(block)
         yield from self._again_or_end(block, begin)
-        return callbacks
+        return block.take_due()
 
     def _is_spoilt(self, block: Block) -> bool:
         aborted = self._aborted and block.kind is Kind.TRANSACTION
@@ -321,7 +349,7 @@ class Transactions:
             return
         block.state = State.FAILED
         try:
-            yield from self._send(block, self._begin(block))
+            yield from self._start(block, self._begin(block))
         except Exception as error:
             # What was asked for has been done; it is what follows that cannot be.
             self.lose(f"it could not begin anew ({error})", True, error.__cause__)

@@ -9,18 +9,17 @@ from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from typing import Any
 
+import anyio
 import peewee
 import pytest
 
 from peewee_async import AioDatabase, Manager
+from peewee_async.core.boundary import Statement
 from tests.integration.backends import POOL_SIZE, Backend
-from tests.integration.checks import only, statistics
-from tests.integration.conftest import CreateTables
+from tests.integration.checks import both_kinds, only, statistics
+from tests.integration.conftest import CreateTables, MakeDatabase, end_other_sessions
 from tests.integration.models import Post, Token, User
-from tests.integration.watching import (
-    open_transactions,
-    until_sessions,
-)
+from tests.integration.watching import Long, open_transactions, until_sessions
 
 servers_only = only("postgres", "mysql")
 
@@ -159,7 +158,7 @@ async def kept(objects: Manager, label: str) -> None:
 
 
 async def detached(objects: Manager, label: str) -> None:
-    async with objects.atomic():
+    async with objects.atomic(read_only=True):  # in SQLite one can write at a time
         await query(objects, label)
         async with objects.database.detached():
             await block(objects, label)
@@ -296,3 +295,287 @@ async def test_at_every_await(
         if backend.name != "sqlite":
             await until_sessions(backend, sync, count.size)
     assert open_transactions(backend, sync) == 0
+
+
+# In every way
+
+
+async def in_block(objects: Manager, long: Long) -> None:
+    async with objects.atomic():
+        await objects.create(User, name="never")
+        async with objects.atomic():
+            await objects.execute(long.query)
+
+
+async def outside(objects: Manager, long: Long) -> None:
+    await objects.execute(long.query)
+
+
+async def nothing_left(objects: Manager, backend: Backend, sync: Any) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    await until_settled(objects)
+    assert await objects.count(User) == 0
+    await objects.create(User, name="afterwards")
+    assert open_transactions(backend, sync) == 0
+
+
+everywhere = pytest.mark.parametrize("work", [outside, in_block])
+Work = Callable[[Manager, Long], Coroutine[Any, Any, None]]
+
+
+@both_kinds
+@everywhere
+async def test_timeout(
+    objects: Manager, long: Long, backend: Backend, sync: Any, work: Work
+) -> None:
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.2):
+            await work(objects, long)
+    assert not isinstance(caught.value, peewee.PeeweeException)
+    await nothing_left(objects, backend, sync)
+
+
+@everywhere
+async def test_wait_for(
+    objects: Manager, long: Long, backend: Backend, sync: Any, work: Work
+) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(work(objects, long), 0.2)
+    await nothing_left(objects, backend, sync)
+
+
+@everywhere
+async def test_a_task_group_whose_other_task_fails(
+    objects: Manager, long: Long, backend: Backend, sync: Any, work: Work
+) -> None:
+    async def fail() -> None:
+        await long.until_running()
+        raise Oops
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(work(objects, long))
+            group.create_task(fail())
+    assert [type(error) for error in caught.value.exceptions] == [Oops]
+    await nothing_left(objects, backend, sync)
+
+
+@everywhere
+async def test_move_on_after(
+    objects: Manager, long: Long, backend: Backend, sync: Any, work: Work
+) -> None:
+    with anyio.move_on_after(0.2) as scope:
+        await work(objects, long)
+    assert scope.cancelled_caught
+    await nothing_left(objects, backend, sync)
+
+
+@everywhere
+async def test_fail_after(
+    objects: Manager, long: Long, backend: Backend, sync: Any, work: Work
+) -> None:
+    with pytest.raises(TimeoutError), anyio.fail_after(0.2):
+        await work(objects, long)
+    await nothing_left(objects, backend, sync)
+
+
+@both_kinds
+async def test_a_scope_that_cancels_again_at_every_await(
+    objects: Manager, backend: Backend, sync: Any
+) -> None:
+    """Between two statements: nothing is in flight, and all is rolled back."""
+    with anyio.CancelScope() as scope:
+        async with objects.atomic():
+            await objects.create(User, name="never")
+            async with objects.atomic():
+                await objects.create(User, name="never either")
+                scope.cancel()
+                await objects.count(User)
+    assert scope.cancelled_caught
+    await nothing_left(objects, backend, sync)
+
+
+async def test_a_scope_that_cancels_a_group(
+    objects: Manager, long: Long, backend: Backend, sync: Any
+) -> None:
+    async def read() -> None:
+        rows = objects.database.aio_iterator(long.query)
+        async for _ in rows:
+            pass
+
+    async with anyio.create_task_group() as group:
+        for _ in range(2):
+            group.start_soon(outside, objects, long)
+            group.start_soon(read)
+        await long.until_running(2)
+        group.cancel_scope.cancel()
+    await nothing_left(objects, backend, sync)
+
+
+async def test_cancelled_while_it_is_rolled_back(
+    objects: Manager, backend: Backend, sync: Any
+) -> None:
+    """The task may be cancelled as often as it likes: the ROLLBACK is not its own."""
+    reached = asyncio.Event()
+
+    async def block() -> None:
+        async with objects.atomic():
+            await objects.create(User, name="never")
+            reached.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(block())
+    await reached.wait()
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)
+    assert task.cancelled()
+    await nothing_left(objects, backend, sync)
+
+
+# A server that gives a statement up is no cancellation
+
+SHORT = {
+    "postgres": "SET LOCAL statement_timeout = 50",
+    "mysql": "SET max_statement_time = 0.05",
+}
+
+
+async def gives_up(objects: Manager, long: Long) -> None:
+    async with objects.atomic():
+        name = long.backend.name
+        if name == "mysql" and "MariaDB" not in long.backend.description:
+            pytest.skip("MySQL has it for reading statements only, and not for SLEEP.")
+        await objects.execute(User.raw(SHORT[name]))
+        await objects.execute(long.query)
+
+
+@servers_only
+async def test_a_statement_that_the_server_gives_up(
+    objects: Manager, long: Long, backend: Backend, sync: Any
+) -> None:
+    task = asyncio.create_task(gives_up(objects, long))
+    with pytest.raises(peewee.OperationalError):
+        await task
+    assert task.cancelling() == 0
+    assert not task.cancelled()
+    with pytest.raises(ExceptionGroup) as caught:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(gives_up(objects, long))
+    (error,) = caught.value.exceptions
+    assert isinstance(error, peewee.OperationalError)
+    await nothing_left(objects, backend, sync)
+
+
+# Who waits is served
+
+SOON_ENOUGH = 1.0
+
+
+async def is_served(objects: Manager) -> None:
+    async with asyncio.timeout(SOON_ENOUGH):
+        assert await objects.count(User) == 0
+
+
+@pytest.mark.parametrize("how", ["cancelled", "killed", "dirty"])
+async def test_waiters_are_served_when_a_connection_is_lost(
+    objects: Manager,
+    make_database: MakeDatabase,
+    long: Long,
+    backend: Backend,
+    sync: Any,
+    how: str,
+) -> None:
+    if how == "killed" and backend.name == "sqlite":
+        pytest.skip("Nobody kills a connection of SQLite.")
+    crowded = Manager(make_database(max_connections=1))
+    long.watch(crowded.database)
+    free = asyncio.Event()
+
+    async def use() -> None:
+        connection = await crowded.database.ready_sessions().pool.wait()
+        await connection.execute(Statement("BEGIN"))
+        await free.wait()
+        crowded.database.ready_sessions().pool.give_back(connection)
+
+    dirty = how == "dirty"
+    user = asyncio.create_task(use() if dirty else crowded.execute(long.query))
+    while statistics(crowded.database).busy < 1:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    if not dirty:
+        await long.until_running()
+    waiters = [asyncio.create_task(crowded.count(User)) for _ in range(5)]
+    while statistics(crowded.database).waiting < 5:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    if how == "cancelled":
+        user.cancel()
+    elif how == "killed":
+        end_other_sessions(backend, sync)
+    free.set()
+    async with asyncio.timeout(SOON_ENOUGH):
+        assert await asyncio.gather(*waiters) == [0] * 5
+    await asyncio.wait([user])
+    assert user.cancelled() == (how == "cancelled")
+    assert (
+        dirty
+        or how == "cancelled"
+        or isinstance(user.exception(), peewee.OperationalError)
+    )
+
+
+@servers_only
+async def test_a_free_connection_is_served_while_another_connect_hangs(
+    objects: Manager, database: AioDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = database.ready_sessions().pool
+    connection = pool.take() or await pool.wait()
+    hanging = asyncio.Event()
+
+    async def hang() -> Any:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(pool, "_connect", hang)
+    waiter = asyncio.create_task(is_served(objects))
+    await hanging.wait()
+    pool.give_back(connection)
+    await waiter
+    await is_served(objects)
+
+
+# Children
+
+
+@both_kinds
+async def test_shield_and_wait_for_stay_in_the_block(objects: Manager) -> None:
+    with pytest.raises(Oops):
+        async with objects.atomic():
+            await asyncio.shield(objects.create(User, name="a"))
+            await asyncio.wait_for(objects.create(User, name="b"), 10)
+            await asyncio.gather(
+                *(objects.create(User, name=f"c{number}") for number in range(20))
+            )
+            assert await objects.count(User) == 22
+            raise Oops
+    assert await objects.count(User) == 0
+
+
+@both_kinds
+async def test_a_child_that_outlives_the_block(objects: Manager) -> None:
+    over = asyncio.Event()
+
+    async def child() -> None:
+        await over.wait()
+        await objects.create(User, name="child")
+
+    with suppress(Oops):
+        async with objects.atomic():
+            task = asyncio.create_task(child())
+            await objects.create(User, name="never")
+            raise Oops
+    over.set()
+    await task
+    users = await objects.execute(User.select())
+    assert [user.name for user in users] == ["child"]
