@@ -98,6 +98,10 @@ class Stream(Generic[R]):
     ) -> Steps[list[R]]:
         try:
             reply = yield request
+        except GeneratorExit:
+            if self._block is not None:
+                transactions.abandon(self._block)
+            raise
         except Exception as error:
             self.done = True
             if self._block is not None:

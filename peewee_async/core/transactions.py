@@ -249,7 +249,7 @@ class Transactions:
             for command in commands:
                 yield command
         except GeneratorExit:
-            self._abandon(block)
+            self.abandon(block)
             raise
 
     def _begin(self, block: Block) -> list[Request]:
@@ -420,7 +420,7 @@ class Transactions:
             block.loss, block.cause = reason, cause
         block.callbacks.clear()
 
-    def _abandon(self, block: Block) -> None:
+    def abandon(self, block: Block) -> None:
         """End a block whose command was interrupted, so that nobody knows its fate."""
         self.lose("its connection was given up in the middle of a command")
         self.end(block)
@@ -468,7 +468,7 @@ def atomic(transactions: Transactions, work: Work[T]) -> Steps[T]:
     try:
         value = yield from work
     except GeneratorExit:
-        transactions._abandon(block)
+        transactions.abandon(block)
         raise
     except Exception as error:
         yield from transactions.rollback_after(block, error)

@@ -22,7 +22,8 @@ def run_load(backend: Backend, path: Path, what: str, seconds: float, seed: int)
     program = (
         "import runpy; runpy.run_module('tests.integration.load', None, '__main__')"
     )
-    return quiet(run_python(program, what, str(seconds), str(seed), made, own))
+    arguments = (what, str(seconds), str(seed), made, own)
+    return quiet(run_python(program, *arguments, limit=110))
 
 
 @pytest.fixture
@@ -30,11 +31,10 @@ def load_tables(tables: CreateTables) -> None:
     tables(*MODELS)
 
 
-@pytest.mark.parametrize("seed", [1, 2])
 def test_a_thousand_operations_that_are_cancelled(
-    backend: Backend, path: Path, sync: Any, load_tables: None, seed: int
+    backend: Backend, path: Path, sync: Any, load_tables: None
 ) -> None:
-    said = run_load(backend, path, "storm", 0, seed)
+    said = run_load(backend, path, "storm", 0, 1)
     assert said.startswith("1000 operations")
     assert open_transactions(backend, sync) == 0
     if backend.name != "sqlite":

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
@@ -422,6 +423,59 @@ async def test_calls_come_after_the_outermost_commit(
                 raise Oops
         assert seen == []
     assert seen == [("slow", "COMMIT"), ("quick", "COMMIT")]
+
+
+async def test_calls_come_though_what_follows_the_commit_is_interrupted(
+    server: FakeServer, objects: Manager
+) -> None:
+    seen: list[str] = []
+
+    async def fail() -> None:
+        await turns(2)
+        seen.append("slow")
+        raise Oops
+
+    async def block() -> None:
+        async with objects.atomic() as tx:
+            tx.after_commit(lambda: seen.append("quick"))
+            tx.after_commit(fail)
+            holds.append(server.hold("BEGIN"))
+            await tx.commit()
+
+    holds: list[Any] = []
+    task = asyncio.create_task(block())
+    while not holds:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    await holds[0].reached.wait()
+    assert seen == []
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await turns(20)
+    assert seen == ["quick", "slow"]
+
+
+async def test_a_held_block_is_nobodys_once_its_task_was_cancelled(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    """What goes on in the background keeps nothing of it."""
+    server.numbers_sessions = True
+
+    async def begin() -> None:
+        await database.aio_begin()
+        await database.send("SLOW")
+
+    hold = server.hold("SLOW")
+    task = asyncio.create_task(begin())
+    await hold.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    del task
+    await turns(20)
+    gc.collect()
+    await turns(20)
+    assert database.statistics.busy == 0
 
 
 async def test_calls_are_dropped_with_a_rollback(objects: Manager) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import peewee
 import pytest
 
-from peewee_async.core import bulk, operations, relations
+from peewee_async.core import bulk, operations, relations, schema
 from peewee_async.core.boundary import Reply
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution, Steps, Work
 from peewee_async.core.execution import State as Run
 from peewee_async.core.prefetching import prefetch
+from peewee_async.core.streaming import Stream
 from peewee_async.core.transactions import Block, State, Transactions, atomic
 from tests.unit import twin
 from tests.unit.models import (
@@ -735,6 +736,47 @@ def nested_atomic(dialect: Dialect, transactions: Transactions) -> Steps[Any]:
     return atomic(transactions, inner())
 
 
+def add_links(dialect: Dialect, transactions: Transactions) -> Work[None]:
+    club: Any = Club(id=1)
+    return relations.add(dialect, transactions, club.people, [1, 2], False)
+
+
+def remove_links(dialect: Dialect, transactions: Transactions) -> Work[Any]:
+    club: Any = Club(id=1)
+    return relations.remove(dialect, club.people, [1, 2])
+
+
+def bulk_update(dialect: Dialect, transactions: Transactions) -> Steps[int]:
+    users = [User(id=1, name="ada"), User(id=2, name="bob")]
+    return bulk.update(dialect, User, users, [User.name], 1)
+
+
+def all_in_one_block(dialect: Dialect, transactions: Transactions) -> Steps[Any]:
+    """As `aio_bulk_create` inside `aio_atomic`."""
+    return atomic(transactions, bulk_create(dialect, transactions))
+
+
+def stream(dialect: Dialect, transactions: Transactions) -> Steps[list[Any]]:
+    rows: Stream[Any] = Stream(dialect, User.select(), 1)
+    found = yield from rows.open(transactions)
+    while not rows.done:
+        found += yield from rows.more(transactions)
+    return found
+
+
+def given_up_stream(dialect: Dialect, transactions: Transactions) -> Steps[None]:
+    rows: Stream[Any] = Stream(dialect, User.select(), 1)
+    yield from rows.open(transactions)
+    yield from rows.close(transactions)
+
+
+def one_portion(sql: str) -> Reply:
+    """Answer a stream: one row, and no more of them."""
+    names = ("id", "name", "age")
+    rows = [] if sql.startswith("FETCH") else [(3, "ada", 36)]
+    return Reply(rows, names, len(rows))
+
+
 OPERATIONS: dict[str, tuple[Operation, Answer]] = {
     "create": (lambda d, t: operations.create(d, User, {"name": "ada"}), good),
     "save": (lambda d, t: operations.save(d, User(id=3, name="ada")), good),
@@ -761,6 +803,19 @@ OPERATIONS: dict[str, tuple[Operation, Answer]] = {
     "add with clear_existing": (replace_links, good),
     "fetch": (lambda d, t: relations.fetch(d, Post(author=3), Post.author), one_row),
     "atomic": (nested_atomic, good),
+    "set_by_id": (lambda d, t: operations.set_by_id(d, User, 3, {"age": 1}), good),
+    "delete_by_id": (lambda d, t: operations.delete_by_id(d, User, 3), good),
+    "bulk_update": (bulk_update, good),
+    "bulk_create in a block": (all_in_one_block, good),
+    "add": (add_links, good),
+    "remove": (remove_links, good),
+    "clear": (lambda d, t: relations.clear(d, cast("Any", Club(id=1)).people), good),
+    "create_tables": (lambda d, t: schema.create_tables(d, [User, Post]), good),
+    "drop_tables": (lambda d, t: schema.drop_tables(d, [User, Post]), good),
+    "truncate_table": (lambda d, t: schema.truncate_table(d, User), good),
+    "table_exists": (lambda d, t: schema.table_exists(d, User), good),
+    "stream": (stream, one_portion),
+    "stream that is given up": (given_up_stream, one_portion),
 }
 
 every_operation = pytest.mark.parametrize("name", OPERATIONS)

@@ -38,6 +38,17 @@ def in_a_transaction(dialect: Dialect) -> Transactions:
 # Alone on a connection
 
 
+@pytest.mark.parametrize("dialect", [POSTGRES, MYSQL])
+def test_an_interrupted_stream_leaves_no_transaction(dialect: Dialect) -> None:
+    stream: Stream[Any] = Stream(dialect, NAMES, 2)
+    transactions = Transactions(dialect)
+    script = Script(stream.open(transactions))
+    if dialect is POSTGRES:
+        script.sends("BEGIN").writes()
+    script.opens(C1, SQL[dialect], limit=2).is_interrupted()
+    assert transactions.blocks == []
+
+
 def test_postgres_streams_in_a_transaction_of_its_own() -> None:
     stream: Stream[Any] = Stream(POSTGRES, NAMES, 2)
     transactions = Transactions(POSTGRES)

@@ -346,6 +346,41 @@ def test_the_isolation_level_of_mysql_is_set_before_begin() -> None:
     assert states == [State.FAILED, State.ACTIVE]
 
 
+def test_the_isolation_level_of_mysql_does_not_outlive_a_begin_that_failed() -> None:
+    transactions = Transactions(MYSQL)
+    script = Script(transactions.transaction(SERIALIZABLE))
+    script.sends("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE").writes()
+    script.sends("BEGIN").breaks(BROKEN)
+    script.sends("ROLLBACK").writes()
+    with pytest.raises(peewee.OperationalError) as caught:
+        _ = script.result
+    assert caught.value is BROKEN
+    assert transactions.blocks == []
+
+
+def test_a_begin_that_failed_is_what_comes_out() -> None:
+    transactions = Transactions(MYSQL)
+    script = Script(transactions.transaction(SERIALIZABLE)).writes()
+    error = peewee.OperationalError("read-only")
+    script.breaks(error).sends("ROLLBACK").breaks(BROKEN)
+    with pytest.raises(peewee.OperationalError, match="read-only") as caught:
+        _ = script.result
+    assert caught.value.__notes__ == ["The ROLLBACK failed as well: broken"]
+    assert transactions.blocks == []
+
+
+@pytest.mark.parametrize("step", [0, 1, 2])
+def test_an_interrupted_beginning_leaves_no_block(step: int) -> None:
+    transactions = Transactions(MYSQL)
+    script = Script(transactions.transaction(SERIALIZABLE))
+    if step > 0:
+        script.writes()
+    if step > 1:
+        script.breaks(BROKEN)
+    script.is_interrupted()
+    assert transactions.blocks == []
+
+
 # Committing
 
 
@@ -1205,3 +1240,24 @@ def test_only_what_was_ended_as_it_should_is_over(transactions: Transactions) ->
     transactions.end(cut_off)
     assert (cut_off.is_over, cut_off.state) == (False, State.LOST)
     assert cut_off.loss == "it was cut off before it was committed"
+
+
+# What is due after a commit
+
+
+def test_what_is_due_outlives_an_interrupted_beginning(
+    transactions: Transactions,
+) -> None:
+    block = opened(transactions)
+    block.callbacks.append(print)
+    script = Script(transactions.commit(block, begin=True))
+    script.sends("COMMIT").writes().sends("BEGIN").is_interrupted()
+    assert block.take_due() == [print]
+    assert block.take_due() == []
+
+
+def test_nothing_is_due_of_an_interrupted_commit(transactions: Transactions) -> None:
+    block = opened(transactions)
+    block.callbacks.append(print)
+    Script(transactions.commit(block)).sends("COMMIT").is_interrupted()
+    assert block.take_due() == []
