@@ -47,7 +47,8 @@ class Driver(aiopg.Connection):
     @property
     def failure(self) -> BaseException | None:
         told = self._notifies_proxy._close_event
-        return self._explained(told.exception()) if told.done() else None
+        error = told.exception() if told.done() else None
+        return None if error is None else self._explained(error)
 
     def _explained(self, error: BaseException, said: str = "") -> BaseException:
         """Add the server's goodbye, which came as a notice between two statements."""

@@ -78,7 +78,7 @@ def dirty(instance: Any) -> list[str]:
 
 
 def run_python(
-    source: str | Path, *arguments: str, limit: float = 60, **environment: str
+    source: str | Path, *arguments: str, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Run a program, with every warning an error."""
     program = [str(source)] if isinstance(source, Path) else ["-c", source]
@@ -88,7 +88,7 @@ def run_python(
         env=os.environ | usual_environment() | environment,
         capture_output=True,
         text=True,
-        timeout=limit,
+        timeout=110,
         check=False,
     )
 

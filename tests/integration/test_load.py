@@ -23,7 +23,7 @@ def run_load(backend: Backend, path: Path, what: str, seconds: float, seed: int)
         "import runpy; runpy.run_module('tests.integration.load', None, '__main__')"
     )
     arguments = (what, str(seconds), str(seed), made, own)
-    return quiet(run_python(program, *arguments, limit=110))
+    return quiet(run_python(program, *arguments))
 
 
 @pytest.fixture
