@@ -288,6 +288,9 @@ class Sessions:
                     return
                 await asyncio.sleep(0)  # a driver may have the next rows at hand
                 rows = await self._run_in(session, frame, stream.more)
+        except asyncio.CancelledError:
+            stream.done = True  # what is left is given up at the end of the block
+            raise
         finally:
             if frame is None:
                 session.release()

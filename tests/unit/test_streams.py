@@ -240,6 +240,31 @@ async def test_a_nested_block_may_go_on_with_a_stream(database: FakeDatabase) ->
         assert [name async for (name,) in rows] == list("cde")
 
 
+async def test_cancelled_while_a_nested_block_lasts_it_does_not_wait_for_it(
+    database: FakeDatabase,
+) -> None:
+    async with database.aio_atomic():
+        rows = stream(database)
+        await anext(rows)
+        await anext(rows)
+        inside, leave = asyncio.Event(), asyncio.Event()
+
+        async def nest() -> None:
+            async with database.aio_atomic():
+                inside.set()
+                await leave.wait()
+
+        nesting = asyncio.create_task(nest())
+        await inside.wait()
+        waiting: asyncio.Task[Any] = asyncio.ensure_future(anext(rows))
+        await turns()
+        waiting.cancel()
+        done, _ = await asyncio.wait([waiting], timeout=5)
+        leave.set()
+        await nesting
+        assert done
+
+
 async def test_a_nested_block_may_give_up_a_stream(
     server: FakeServer, database: FakeDatabase
 ) -> None:
