@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from importlib import import_module
 from threading import RLock
 from types import ModuleType, SimpleNamespace
@@ -31,17 +28,12 @@ from peewee_async.core.pool import Statistics
 from peewee_async.core.redaction import is_connection_string, redaction_of
 from peewee_async.core.streaming import Stream, require_portions
 from peewee_async.cursor import AioCursor
-from peewee_async.guard import refusal
 from peewee_async.io.errors import missing_driver
 from peewee_async.io.pool import Pool
 from peewee_async.io.protocols import Connection
-from peewee_async.io.sessions import (
-    Sessions,
-    allowing_sync,
-    in_event_loop,
-    is_sync_allowed,
-)
+from peewee_async.io.sessions import Sessions, in_event_loop
 from peewee_async.options import split
+from peewee_async.sync_side import SyncSide
 from peewee_async.tables import AioTables
 
 T = TypeVar("T")
@@ -53,7 +45,7 @@ BATCH_SIZE = 1000
 _fields = RLock()
 
 
-class AioDatabase(AioTables, peewee.Database):
+class AioDatabase(AioTables, SyncSide):
     """What all async databases have in common; the classes are in `databases`.
 
     Options of all of them, besides the driver's: `min_connections` and
@@ -69,15 +61,9 @@ class AioDatabase(AioTables, peewee.Database):
     _driver = ""
     _extra = ""
     _max_connections = 1
-    _allow_sync: bool | None = None
     _sessions: Sessions
     _state: Any
     _set_server_version: Callable[[Any], None]
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        # A sync connection that a program leaves open is no reason to complain.
-        weakref.finalize(self, _close_sync, self._state, os.getpid())
 
     def init(self, database: str | None, *args: Any, **options: Any) -> None:
         """Name the database and its options, now or again, as peewee does.
@@ -368,35 +354,6 @@ class AioDatabase(AioTables, peewee.Database):
 
         return self.ready_sessions().stream(make)
 
-    # The sync side.
-
-    @contextmanager
-    def allow_sync(self) -> Iterator[None]:
-        """Allow the current task sync queries; close what they opened in the end.
-
-        Where several tasks of a thread are in such blocks, the last one closes.
-        """
-        users: SyncUsers = self._state.__dict__.setdefault("aio_users", SyncUsers())
-        users.enter(self._state.conn)
-        try:
-            with allowing_sync(self):
-                yield
-        except BaseException:
-            with suppress(Exception):  # what has gone wrong before comes out
-                self._leave_sync(users)
-            raise
-        self._leave_sync(users)
-
-    def _leave_sync(self, users: SyncUsers) -> None:
-        if not users.leave(self._state.conn):
-            return
-        try:
-            self.close()
-        finally:
-            # If a transaction was left open it cannot be closed in peewee's way.
-            _close_sync(self._state, os.getpid())
-            self._state.reset()
-
     def after_commit(self, fn: Callable[[], Any]) -> Callable[[], Any]:
         """Have a function called after the COMMIT of the open block.
 
@@ -418,72 +375,6 @@ class AioDatabase(AioTables, peewee.Database):
             )
         called: Callable[[], Any] = raw.after_commit(fn)
         return called
-
-    def set_allow_sync(self, value: bool | None) -> None:
-        """Allow sync queries everywhere, or nowhere but in `allow_sync`.
-
-        value: None goes back to the rule: where no event loop runs.
-        """
-        self._allow_sync = value
-
-    def _is_sync_allowed(self) -> bool:
-        allowed = self._allow_sync
-        if allowed is None:
-            allowed = not in_event_loop()
-        return allowed or is_sync_allowed(self)
-
-    def _require_sync(self, called: str) -> None:
-        if not self._is_sync_allowed():
-            raise refusal(self, called)
-
-    def connect(self, reuse_if_open: bool = False) -> bool:
-        """Open the sync connection, as in peewee.
-
-        Raises SyncNotAllowed in a running event loop, unless `allow_sync` allows it.
-        """
-        self._require_sync("connect")
-        return super().connect(reuse_if_open)
-
-    def connection(self) -> Any:
-        """Give the driver's own sync connection, under the same guard as `connect`."""
-        self._require_sync("connection")
-        raw: Any = super()
-        return raw.connection()
-
-    def cursor(self, *args: Any, **options: Any) -> Any:
-        """Make a sync cursor, as in peewee, under the same guard as `connect`."""
-        self._require_sync("execute")
-        raw: Any = super()
-        return raw.cursor(*args, **options)
-
-
-class SyncUsers:
-    """The `allow_sync` blocks of one thread, and the connection that they find."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._found: Any = None
-
-    def enter(self, connection: Any) -> None:
-        """Count a block; what the first one finds open is not theirs to close."""
-        if not self._count:
-            self._found = connection
-        self._count += 1
-
-    def leave(self, connection: Any) -> bool:
-        """Tell whether this was the last one, and the connection was opened inside."""
-        self._count -= 1
-        if self._count:
-            return False
-        found, self._found = self._found, None
-        return connection is not None and connection is not found
-
-
-def _close_sync(state: Any, process: int) -> None:
-    # In a process that was forked it is still its parent's connection.
-    if not state.closed and process == os.getpid():
-        with suppress(Exception):
-            state.conn.close()
 
 
 def aio_database(database: Any) -> AioDatabase:
