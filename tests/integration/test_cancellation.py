@@ -479,6 +479,14 @@ async def is_served(objects: Manager) -> None:
         assert await objects.count(User) == 0
 
 
+def kill(database: AioDatabase, backend: Backend, sync: Any) -> None:
+    if backend.name != "sqlite":
+        end_other_sessions(backend, sync)
+        return
+    for connection in database.ready_sessions().pool._connections:
+        connection.abort()
+
+
 @pytest.mark.parametrize("how", ["cancelled", "killed", "dirty"])
 async def test_waiters_are_served_when_a_connection_is_lost(
     objects: Manager,
@@ -488,8 +496,6 @@ async def test_waiters_are_served_when_a_connection_is_lost(
     sync: Any,
     how: str,
 ) -> None:
-    if how == "killed" and backend.name == "sqlite":
-        pytest.skip("Nobody kills a connection of SQLite.")
     crowded = Manager(make_database(max_connections=1))
     long.watch(crowded.database)
     free = asyncio.Event()
@@ -512,7 +518,7 @@ async def test_waiters_are_served_when_a_connection_is_lost(
     if how == "cancelled":
         user.cancel()
     elif how == "killed":
-        end_other_sessions(backend, sync)
+        kill(crowded.database, backend, sync)
     free.set()
     async with asyncio.timeout(SOON_ENOUGH):
         assert await asyncio.gather(*waiters) == [0] * 5
