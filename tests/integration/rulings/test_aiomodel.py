@@ -465,14 +465,15 @@ async def test_ruling_26_an_error_of_begin(
 async def test_ruling_26_an_error_of_begin_on_a_dead_connection(
     objects: Manager, backend: Backend, sync: Any
 ) -> None:
-    number = await connection_number(objects, backend)
-    end_connection(backend, sync, number)
-    gone = f"SELECT COUNT(*) = 0 FROM {SESSIONS[backend.name]} = {number}"
-    while not sync.execute_sql(gone).fetchone()[0]:
-        pass  # the event loop shall not hear of it before BEGIN is sent
     with pytest.raises(peewee.OperationalError) as caught:
-        async with objects.atomic():
-            pass
+        async with objects.database.aio_connection():
+            number = await connection_number(objects, backend)
+            end_connection(backend, sync, number)
+            gone = f"SELECT COUNT(*) = 0 FROM {SESSIONS[backend.name]} = {number}"
+            while not sync.execute_sql(gone).fetchone()[0]:
+                pass  # the event loop shall not hear of it before BEGIN is sent
+            async with objects.atomic():
+                pass
     assert is_of_driver(caught.value.__cause__, backend)
     await add(objects, "ada")
     assert await objects.count(User) == 1
