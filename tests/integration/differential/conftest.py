@@ -70,7 +70,19 @@ def place(backend: Backend, path: Path) -> Iterator[tuple[Backend, Path]]:
         yield backend, path
         return
     with own_database(backend.server) as (name, _):
-        yield replace(backend, database=name), path
+        here = replace(backend, database=name)
+        try:
+            yield here, path
+        finally:
+            if backend.name == "mysql":
+                drop_schema(here, path)
+
+
+def drop_schema(backend: Backend, path: Path) -> None:
+    """Drop the schema that is a database beside the other one."""
+    janitor = backend.make_sync(path)
+    with janitor.connection_context():
+        janitor.execute_sql(f"DROP DATABASE IF EXISTS {schema_of(backend)}")
 
 
 def sync_side(backend: Backend, path: Path) -> Side:
