@@ -314,7 +314,8 @@ async def outside(objects: Manager, long: Long) -> None:
 async def nothing_left(objects: Manager, backend: Backend, sync: Any) -> None:
     task = asyncio.current_task()
     assert task is not None
-    assert task.cancelling() == 0
+    if sys.version_info >= (3, 13):  # before, groups of Python leave it counted
+        assert task.cancelling() == 0
     await until_settled(objects)
     assert await objects.count(User) == 0
     await objects.create(User, name="afterwards")
@@ -354,10 +355,14 @@ async def test_a_task_group_whose_other_task_fails(
         await long.until_running()
         raise Oops
 
-    with pytest.raises(ExceptionGroup) as caught:
+    async def both() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(work(objects, long))
             group.create_task(fail())
+
+    # In a task of their own: before 3.13 a group leaves a cancellation counted.
+    with pytest.raises(ExceptionGroup) as caught:
+        await asyncio.create_task(both())
     assert [type(error) for error in caught.value.exceptions] == [Oops]
     await nothing_left(objects, backend, sync)
 
