@@ -92,6 +92,12 @@ def lines(sync: Any) -> list[str]:
     return sorted(text for (text,) in rows)
 
 
+async def settled(objects: Manager) -> None:
+    """Wait until the pool has ended what was abandoned: it connects for that, too."""
+    async with asyncio.timeout(10):
+        await objects.database.ready_sessions().pool._background.wait()
+
+
 async def recovered(objects: Manager) -> None:
     """Check that all is as it should be once a fault is over.
 

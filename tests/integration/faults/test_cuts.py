@@ -19,6 +19,7 @@ from tests.integration.faults.common import (
     recovered,
     require_driver,
     servers_only,
+    settled,
     sweep,
     write,
 )
@@ -81,6 +82,7 @@ async def test_in_the_middle_of_a_query(
     total = (await measure(proxy, write(through, "well")))[direction]
     written = 1
     for after in points(total):
+        await settled(through)
         proxy.arm(fault, direction, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await write(through, "cuts")
@@ -103,6 +105,7 @@ async def test_in_the_middle_of_a_big_reply(
     total = (await measure(proxy, through.execute(query)))[DOWN]
     assert total > 300000
     for after in (total // 10000, total // 100, total // 2, total - 1):
+        await settled(through)
         proxy.arm(fault, DOWN, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await through.execute(query)
@@ -132,6 +135,7 @@ async def test_at_the_commit(
     called: list[int] = []
     kept = {"0"}
     for after in points(total):
+        await settled(through)
         with pytest.raises(peewee.OperationalError) as caught:
             async with through.atomic() as tx:
                 await write(through, f"cut {after}")
@@ -172,6 +176,7 @@ async def test_in_the_middle_of_a_block(
     total = (await measure(proxy, work()))[direction]
     for after in range(0, total, total // 20 + 1):
         before = lines(sync)
+        await settled(through)
         proxy.arm(Fault.CUT, direction, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await work()

@@ -18,6 +18,7 @@ from tests.integration.faults.common import (
     lines,
     recovered,
     servers_only,
+    settled,
     until,
     write,
 )
@@ -120,6 +121,7 @@ async def test_a_query(
     before = limited.database.pool_statistics()
     for after in (0, 5):
         await limited.count(Line)
+        await settled(limited)
         proxy.arm(fault, direction, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await write(limited, "lost")
