@@ -87,7 +87,7 @@ def guarded_postgres(files: Mapping[str, str], **more: Any) -> Iterator[Server]:
     with _home() as home:
         for name, text in files.items():
             home.write(name, text)
-        with _run_postgres(home, programs, more) as server:
+        with _run_postgres(home, programs, more, settings=()) as server:
             yield server
 
 
@@ -327,16 +327,25 @@ def _programs_with_tls() -> Path:
     return installed[-1]
 
 
+# The password guards nothing, and each connection would pay for it. New in PostgreSQL 16.
+QUICK_PASSWORD = ("--set=scram_iterations=1",)
+
+
 @contextmanager
 def _run_postgres(
-    home: _Home, programs: Path, more: Mapping[str, Any]
+    home: _Home,
+    programs: Path,
+    more: Mapping[str, Any],
+    settings: Sequence[str] = QUICK_PASSWORD,
 ) -> Iterator[Server]:
-    password = _initialise_postgres(home, programs)
+    password = _initialise_postgres(home, programs, settings)
     with _serve_postgres(home, programs, **more) as port:
         yield _private("postgres", port, password, programs / "postgres")
 
 
-def _initialise_postgres(home: _Home, programs: Path) -> str:
+def _initialise_postgres(
+    home: _Home, programs: Path, settings: Sequence[str] = QUICK_PASSWORD
+) -> str:
     password = secrets.token_urlsafe(16)
     initdb: list[str | Path] = [
         programs / "initdb",
@@ -347,7 +356,7 @@ def _initialise_postgres(home: _Home, programs: Path) -> str:
         "--encoding=UTF8",
         "--no-locale",
         "--no-sync",
-        "--set=scram_iterations=1",  # it guards nothing, and each connection pays
+        *settings,
     ]
     home.run(initdb)
     home.run(

@@ -126,7 +126,6 @@ async def test_a_goodbye_with_a_reason_is_heard(objects: Manager) -> None:
     pool_of(objects.database).give_back(connection)
     assert connection.alive
     connection.driver._reader.feed_data(b"\x03\x00\x00\x00\xff\xbf\x0f")
-    assert not connection.closed
     assert not connection.alive
     await one_row(objects)
     assert objects.database.pool_statistics().opened == 2
