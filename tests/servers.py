@@ -327,7 +327,7 @@ def _programs_with_tls() -> Path:
     return installed[-1]
 
 
-# The password guards nothing, and each connection would pay for it. New in PostgreSQL 16.
+# The password guards nothing, and each connection would pay for it. Not before 16.
 QUICK_PASSWORD = ("--set=scram_iterations=1",)
 
 
