@@ -51,11 +51,11 @@ unit: $(UNIT)/ready
 
 # The core is covered by its unit tests to the last branch, and each of its modules by
 # the test module of the same name alone.
-coverage: export COVERAGE_FILE = $(UNIT)/coverage
-coverage: $(UNIT)/ready
-	@$(UNIT)/bin/python -m coverage run -m pytest -q -p tests.unit.own_module tests/unit/core
-	@$(UNIT)/bin/python -m coverage report --include 'peewee_async/core/*' --fail-under 100
-	@$(UNIT)/bin/python -m tests.unit.own_module
+coverage: export COVERAGE_FILE = .venv/coverage
+coverage: .venv/ready
+	@.venv/bin/python -m coverage run -m pytest -q -p tests.unit.own_module tests/unit/core
+	@.venv/bin/python -m coverage report --include 'peewee_async/core/*' --fail-under 100
+	@.venv/bin/python -m tests.unit.own_module
 
 # Kills, cancels and a restart of the server, for a minute on each.
 soak: export PEEWEE_ASYNC_SOAK = 60

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import peewee
+import pytest
 
 from peewee_async.core.dialect import Dialect
 
@@ -12,6 +14,12 @@ POSTGRES = Dialect(peewee.PostgresqlDatabase("unit"))
 MYSQL = Dialect(peewee.MySQLDatabase("unit"))
 SQLITE = Dialect(peewee.SqliteDatabase(":memory:"))
 DIALECTS = (POSTGRES, MYSQL, SQLITE)
+
+# Fields of peewee ask the driver of their database for the types of binary values.
+with_drivers = pytest.mark.skipif(
+    find_spec("psycopg2") is None or find_spec("pymysql") is None,
+    reason="needs the types of both drivers",
+)
 
 
 class User(peewee.Model):

@@ -17,6 +17,7 @@ import pytest
 from peewee_async import Manager, NoDatabase
 from peewee_async.core.boundary import Reply, Statement
 from tests.unit.fakes import FakeDatabase, FakeServer, MemoryDatabase, Oops, turns
+from tests.unit.models import with_drivers
 
 
 class Author(peewee.Model):
@@ -453,6 +454,7 @@ async def test_a_cancelled_call_leaves_the_pool_whole(
     assert await objects.get(Author) == ada
 
 
+@with_drivers
 def test_fields_are_adapted_in_one_thread_at_a_time() -> None:
     """Whatever database each of the threads renders a query for."""
     waited: list[bool] = []

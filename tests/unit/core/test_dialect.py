@@ -22,7 +22,15 @@ from peewee_async.core.dialect import (
     family_of,
 )
 from tests.unit.library import frozen
-from tests.unit.models import DIALECTS, MYSQL, POSTGRES, SQLITE, Post, User
+from tests.unit.models import (
+    DIALECTS,
+    MYSQL,
+    POSTGRES,
+    SQLITE,
+    Post,
+    User,
+    with_drivers,
+)
 
 every_dialect = pytest.mark.parametrize(
     "dialect", DIALECTS, ids=[dialect.family.value for dialect in DIALECTS]
@@ -262,6 +270,7 @@ JSON_WRITES = [
 ]
 
 
+@with_drivers
 @pytest.mark.parametrize("make", JSON_WRITES)
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_compile_adapts_the_fields_of_a_model_without_database(
@@ -278,6 +287,7 @@ def test_compile_adapts_the_fields_of_a_model_without_database(
     assert [str(param) for param in ours[1]] == [str(param) for param in theirs[1]]
 
 
+@with_drivers
 def test_compile_gives_fields_back_to_the_database_of_their_model() -> None:
     with MYSQL.database.bind_ctx([Document]):
         query = Document.insert(data=[1]).bind(SQLITE.database)
@@ -287,6 +297,7 @@ def test_compile_gives_fields_back_to_the_database_of_their_model() -> None:
         assert vars(Document.data)["_helper"].database is before is MYSQL.database
 
 
+@with_drivers
 def test_compile_gives_fields_back_after_an_error() -> None:
     before = state()
     with pytest.raises(TypeError, match="JSON serializable"):
@@ -302,6 +313,7 @@ def test_compile_takes_a_table_without_model_from_elsewhere() -> None:
         )
 
 
+@with_drivers
 def test_fields_that_are_at_home_are_left_alone() -> None:
     with SQLITE.database.bind_ctx([Document]):
         before = state()
@@ -312,6 +324,7 @@ def test_fields_that_are_at_home_are_left_alone() -> None:
         assert vars(Document.data)["_helper"].database is SQLITE.database
 
 
+@with_drivers
 def test_compile_keeps_others_out_meanwhile() -> None:
     lock = Counted()
     dialect = Dialect(SQLITE.database, lock)
@@ -333,6 +346,7 @@ class Counted(AbstractContextManager[None]):
         self.left += 1
 
 
+@with_drivers
 @pytest.mark.parametrize("dialect", [MYSQL, SQLITE])
 def test_reading_is_adapted_for_a_model_without_database(dialect: Dialect) -> None:
     before = state()
@@ -345,6 +359,7 @@ def test_reading_is_adapted_for_a_model_without_database(dialect: Dialect) -> No
     assert state() == before
 
 
+@with_drivers
 def test_reading_is_left_alone_where_nothing_differs() -> None:
     def read() -> None: ...
 

@@ -16,7 +16,7 @@ from peewee_async.core.sources import (
     models_of,
     unwrap,
 )
-from tests.unit.models import MYSQL, POSTGRES, SQLITE, Post, User
+from tests.unit.models import MYSQL, POSTGRES, SQLITE, Post, User, with_drivers
 
 
 def test_a_proxy_stands_for_its_database() -> None:
@@ -95,6 +95,7 @@ def test_the_models_whose_rows_a_query_gives(query: Any, models: list[Any]) -> N
     assert list(models_of(query)) == models
 
 
+@with_drivers
 def test_fields_are_adapted_and_given_back() -> None:
     class Document(peewee.Model):
         blob: Any = peewee.BlobField()
