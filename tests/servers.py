@@ -376,7 +376,7 @@ def _serve_postgres(
         "port": port,
         # Relative to the data folder: the path of a socket may have 107 bytes at most.
         "unix_socket_directories": ".",
-        "max_connections": 100,
+        "max_connections": 400,
         "fsync": "off",
         "synchronous_commit": "off",
         "full_page_writes": "off",
@@ -462,7 +462,7 @@ def _serve_mysql(
         "--pid-file=server.pid",
         "--loose-mysqlx=OFF",
         "--character-set-server=utf8mb4",
-        "--max-connections=100",
+        "--max-connections=400",
         *(
             f"--{name.replace('_', '-')}={value}"
             for name, value in home.placed(more).items()
