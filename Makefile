@@ -68,8 +68,11 @@ check: .venv/ready
 	@.venv/bin/mypy --no-error-summary
 	@.venv/bin/codespell
 
+# Without what takes long and does not depend on versions.
+LONG = faults test_abandoned.py test_cancellation.py test_load.py test_soak.py
 floor: .venv-floor/ready
-	@.venv-floor/bin/python -m pytest -q tests/unit tests/integration
+	@.venv-floor/bin/python -m pytest -q tests/unit tests/integration \
+		$(LONG:%=--ignore=tests/integration/%)
 
 services:
 	@docker compose up --quiet-pull -d --wait
