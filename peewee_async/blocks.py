@@ -140,6 +140,7 @@ class BlockContext:
                 callbacks = await _end(frame, error)
             else:
                 # The task is to stop, and may be stopped again while it cleans up.
+                _cut_off(frame)
                 task = frame.session.pool.background(_clean_up(frame, error))
                 await asyncio.shield(task)
                 callbacks = []
@@ -280,10 +281,7 @@ def _require_innermost(block: Block, verb: str) -> None:
 async def _end(frame: Frame, error: Exception | None) -> list[Callback]:
     """Commit or roll back, and whatever comes of that, leave nothing open."""
     session, block = frame.session, frame.block
-    cut_off = inner_block(block)
-    if cut_off is not None:
-        # It is this task's own, so that waiting for its end would be for ever.
-        session.end(cut_off)
+    cut_off = _cut_off(frame)
     callbacks: list[Callback] = []
     try:
         if error is not None:
@@ -295,6 +293,14 @@ async def _end(frame: Frame, error: Exception | None) -> list[Callback]:
         return callbacks
     finally:
         session.end(block)
+
+
+def _cut_off(frame: Frame) -> Block | None:
+    """End what the task has left open inside: nobody else would, to be waited for."""
+    inner = inner_block(frame.block)
+    if inner is not None:
+        frame.session.end(inner)
+    return inner
 
 
 async def _commit(session: Session, block: Block) -> list[Callback]:

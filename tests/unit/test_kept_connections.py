@@ -440,6 +440,26 @@ async def test_savepoints_left_open_spoil_their_block(
     assert server.committed == ["INSERT 2"]
 
 
+async def test_cancelled_with_a_savepoint_left_open_it_rolls_back_at_once(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    reached = asyncio.Event()
+
+    async def run() -> None:
+        async with database.aio_atomic():
+            await database.aio_savepoint()
+            reached.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(run())
+    await reached.wait()
+    task.cancel()
+    await turns(30)
+    assert task.done()
+    assert server.sent[-1] == "ROLLBACK"
+    assert database.statistics.busy == 0
+
+
 async def test_a_savepoint_by_hand_needs_a_transaction(database: FakeDatabase) -> None:
     with pytest.raises(RuntimeError, match="needs a transaction"):
         await database.aio_savepoint()
