@@ -91,8 +91,8 @@ class Pool:
         self._background = Background(self.loop)
         # Without the pool itself, which is to be collected as soon as nobody has it.
         limit = options.connect_timeout
-        reach = partial(_reach, connect, limit, learn, target, redact)
-        self._abandoned = Abandoned(reach, end_session)
+        self._reach = partial(_reach, connect, limit, learn, target, redact)
+        self._abandoned = Abandoned(self._reach, end_session)
         self._ending: asyncio.Task[None] | None = None
         self._spared: set[Connection] = set()
         self._returned = asyncio.Event()
@@ -181,10 +181,7 @@ class Pool:
                 "while that one is in use."
             )
         await self._close_with_loop()
-        limit = self.options.connect_timeout
-        connection = await _reach(
-            self._connect, limit, self._learn, self._target, self._redact
-        )
+        connection = await self._reach()
         self._own.add(connection)
         self._connections.add(connection)
         return connection
