@@ -207,11 +207,13 @@ class Pool:
         if connection in self._own:
             self._own.remove(connection)
             self._close_connection(connection)
-        elif connection.closed or connection.status is not Status.IDLE:
-            self._lost(connection)
         else:
-            now = self.loop.time()
-            self._carry_out(self._policy.given_back(connection, now))
+            self._carry_out(self._given_back(connection))
+
+    def _given_back(self, connection: Connection) -> list[policy.Action]:
+        fit = not connection.closed and connection.status is Status.IDLE
+        event = self._policy.given_back if fit else self._policy.lost
+        return event(connection, self.loop.time())
 
     async def warm(self, timeout: float | None = None) -> None:
         """Open the pool: connect at least once, to learn the server's version.
@@ -302,7 +304,8 @@ class Pool:
             return
         for action in actions:
             if isinstance(action, policy.HandOver):
-                self._hand_over(action.waiter, action.connection)
+                # What follows comes last, not inside: there may be many of these.
+                actions += self._hand_over(action.waiter, action.connection)
             elif isinstance(action, policy.Refuse):
                 _refuse(action.waiter, action.error)
             elif isinstance(action, policy.Open):
@@ -330,12 +333,12 @@ class Pool:
         self._carry_out(self._policy.tick(self.loop.time()))
         self._background.call_later(TICK, Pool._tick, self)
 
-    def _hand_over(self, waiter: Waiter, connection: Connection) -> None:
+    def _hand_over(self, waiter: Waiter, connection: Connection) -> list[policy.Action]:
         if waiter.done():
             # It was cancelled in this very turn of the loop.
-            self.give_back(connection)
-        else:
-            waiter.set_result(connection)
+            return self._given_back(connection)
+        waiter.set_result(connection)
+        return []
 
     async def _open(self) -> None:
         try:

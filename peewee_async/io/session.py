@@ -141,14 +141,14 @@ class Session:
         self._tell(*self.turns.give())
 
     def _tell(self, next_one: Turn | None, stranded: list[Turn]) -> None:
+        while next_one is not None and next_one.done():
+            # It was cancelled in this very turn of the loop; there may be many.
+            next_one, more = self.turns.give()
+            stranded += more
         for turn in stranded:
             if not turn.done():
                 turn.set_result(False)
-        if next_one is None:
-            return
-        if next_one.done():
-            self._give_turn()  # it was cancelled in this very turn of the loop
-        else:
+        if next_one is not None:
             next_one.set_result(True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import warnings
 import weakref
 from collections.abc import AsyncIterator
@@ -87,6 +88,21 @@ async def test_waiters_are_served_in_the_order_of_coming(
     assert await second is connection
     pool.give_back(connection)
     assert server.attempts == 1
+
+
+async def test_many_cancelled_in_the_moment_a_connection_comes_back(
+    pool: Pool,
+) -> None:
+    connection = await pool.wait()
+    waiters = [asyncio.create_task(pool.wait()) for _ in range(sys.getrecursionlimit())]
+    await turns(1)
+    for waiter in waiters:
+        waiter.cancel()
+    pool.give_back(connection)
+    await asyncio.wait(waiters)
+    assert all(waiter.cancelled() for waiter in waiters)
+    assert pool.take() is connection
+    pool.give_back(connection)
 
 
 @pytest.mark.parametrize("status", [Status.OPEN, Status.ABORTED])

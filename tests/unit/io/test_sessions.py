@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
 import warnings
 import weakref
@@ -360,6 +361,29 @@ async def test_cancelled_in_the_moment_a_turn_is_given(
         first.get_loop().call_soon(second.cancel)  # after the first has gone on
         await asyncio.gather(first, third)
         assert second.cancelled()
+    assert server.committed == ["INSERT 1", "INSERT 3"]
+
+
+async def test_many_cancelled_in_the_moment_a_turn_is_given(
+    server: FakeServer, database: FakeDatabase
+) -> None:
+    async with database.aio_atomic():
+        hold = server.hold("INSERT 1")
+        first = asyncio.create_task(database.send("INSERT 1"))
+        await hold.reached.wait()
+        others = [
+            asyncio.create_task(database.send("INSERT 2"))
+            for _ in range(sys.getrecursionlimit())
+        ]
+        await turns()
+        hold.release()
+        await turns(1)
+        for other in others:
+            other.cancel()
+        await asyncio.wait(others)
+        assert all(other.cancelled() for other in others)
+        await first
+        await database.send("INSERT 3")
     assert server.committed == ["INSERT 1", "INSERT 3"]
 
 
