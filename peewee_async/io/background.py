@@ -17,8 +17,6 @@ class Background:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        # An empty one: that of a caller keeps the blocks alive that it is in.
-        self._context = Context()
         self._tasks: set[Task] = set()
         self._arrivals: set[Task] = set()
         self._timers: dict[Callable[[Any], None], asyncio.TimerHandle] = {}
@@ -30,7 +28,9 @@ class Background:
 
     def start(self, work: Coroutine[Any, Any, None]) -> Task:
         """Start a task; `wait` waits for it."""
-        task = self._loop.create_task(work, context=self._context)
+        # That of a caller would keep the blocks alive that it is in, and one for all
+        # tasks those that one of them is in.
+        task = self._loop.create_task(work, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -60,9 +60,8 @@ class Background:
         The object can be collected meanwhile; it is not called then.
         """
         reference = weakref.ref(it)
-        context = self._context
         timer = self._loop.call_later(
-            seconds, _call, method, reference, context=context
+            seconds, _call, method, reference, context=Context()
         )
         self._timers[method] = timer
 

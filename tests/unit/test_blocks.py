@@ -19,6 +19,7 @@ from peewee_async.blocks import BlockContext
 from peewee_async.core.boundary import Reply, Statement, Status
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Plan
+from peewee_async.core.transactions import Callback
 from tests.unit.fakes import FakeDatabase, FakeServer, Oops, turns
 
 
@@ -453,6 +454,40 @@ async def test_calls_come_though_what_follows_the_commit_is_interrupted(
         await task
     await turns(20)
     assert seen == ["quick", "slow"]
+
+
+async def test_calls_in_the_background_have_nothing_in_common(
+    server: FakeServer, objects: Manager
+) -> None:
+    in_block = asyncio.Event()
+
+    async def fail() -> None:
+        async with objects.atomic():
+            in_block.set()
+            await turns(20)
+            raise Oops
+
+    async def write() -> None:
+        await in_block.wait()
+        await objects.database.aio_execute_sql("INSERT 1")
+
+    async def block(call: Callback) -> None:
+        async with objects.atomic() as tx:
+            tx.after_commit(call)
+            holds.append(server.hold("BEGIN"))
+            await tx.commit()
+
+    for call in (fail, write):
+        holds: list[Any] = []
+        task = asyncio.create_task(block(call))
+        while not holds:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await holds[0].reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await objects.close()
+    assert server.committed == ["INSERT 1"]
 
 
 async def test_a_held_block_is_nobodys_once_its_task_was_cancelled(
