@@ -103,25 +103,25 @@ class OpenBlock:
 class BlockContext:
     """A block to be opened: `async with` it once, or decorate `async def` with it."""
 
-    __slots__ = ("_begin", "_entered", "_frame", "_outer", "_sessions")
+    __slots__ = ("_begin", "_entered", "_frame", "_sessions")
 
     def __init__(self, sessions: Callable[[], Sessions], begin: Begin) -> None:
         self._sessions = sessions
         self._begin = begin
         self._entered: Sessions | None = None
         self._frame: Frame | None = None
-        self._outer: Frame | None = None
 
     async def __aenter__(self) -> OpenBlock:
         if self._entered is not None:
             raise RuntimeError("This block is open already: make a new one to nest it.")
         self._entered = sessions = self._sessions()
         try:
-            self._outer = sessions.frame
+            outer = sessions.frame
             self._frame = await self._begin(sessions)
         except BaseException:
             self._entered = None
             raise
+        self._frame.outer = outer
         sessions.enter(self._frame)
         return OpenBlock(self._frame)
 
@@ -145,7 +145,7 @@ class BlockContext:
                 await asyncio.shield(task)
                 callbacks = []
         finally:
-            sessions.leave(frame, self._outer)
+            sessions.leave(frame)
         await _call(callbacks)
 
     def __call__(
@@ -199,7 +199,7 @@ class HeldBlock(OpenBlock):
         if block.loss is not None:
             self._frame.session.end(block)
         if block.ended:
-            self._sessions.leave(self._frame, self._frame.outer)
+            self._sessions.leave(self._frame)
 
 
 async def open_block(sessions: Sessions, begin: Begin) -> HeldBlock:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import weakref
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -231,20 +231,19 @@ class Pool:
         self._carry_out(self._policy.warm(self.loop.time()))
 
     async def close(
-        self, spared: Connection | None = None, limit: float | None = None
+        self, spared: Collection[Connection] = (), limit: float | None = None
     ) -> None:
         """Close all connections, and wait until that is done.
 
         Those who wait for a connection are refused. A connection in use is closed when
         it is given back; those that are not within the limit are aborted.
 
-        spared: one that nobody waits for and that is not aborted: the caller's own.
+        spared: those that nobody waits for and that are not aborted: the caller's own.
         limit: in seconds; `close_timeout` unless it is given.
         """
         self._carry_out(self._policy.close(self.loop.time()))
         self._background.stop()
-        if spared is not None:
-            self._spared.add(spared)
+        self._spared.update(spared)
         self._note_return()
         guard, self._guard = self._guard, None
         if guard is not None:

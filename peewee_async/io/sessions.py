@@ -33,16 +33,19 @@ _sync_allowed: ContextVar[frozenset[Permit]] = ContextVar(
 class Frame:
     """A block that a task is in, with the session that it is open on.
 
-    is_held: it lasts until it is ended by hand, in `outer`.
+    outer: what the task was in when it was opened. is_held: it lasts until it is ended
+    by hand.
     """
 
     __slots__ = ("block", "is_held", "outer", "session")
 
-    def __init__(self, session: Session, block: Block) -> None:
+    def __init__(
+        self, session: Session, block: Block, outer: Frame | None = None
+    ) -> None:
         self.session = session
         self.block = block
+        self.outer = outer
         self.is_held = False
-        self.outer: Frame | None = None
 
     @property
     def is_elsewhere(self) -> bool:
@@ -54,10 +57,12 @@ class Frame:
         return pool.inherited or pool.loop is not asyncio.get_running_loop()
 
     @property
-    def held(self) -> Connection | None:
-        """The connection that the block keeps from others, if it still does."""
-        session = self.session
-        return None if session.released or self.is_elsewhere else session.connection
+    def held(self) -> set[Connection]:
+        """The connections that this and what is around it still keep from others."""
+        around = set() if self.outer is None else self.outer.held
+        if self.session.released or self.is_elsewhere:
+            return around
+        return around | {self.session.connection}
 
     @property
     def open_block(self) -> Block | None:
@@ -80,7 +85,7 @@ class Frame:
             block = block.outer
         if block is self.block:
             return self
-        return None if block is None else Frame(self.session, block)
+        return None if block is None else Frame(self.session, block, self.outer)
 
 
 def inner_block(block: Block) -> Block | None:
@@ -158,7 +163,7 @@ class Sessions:
             frames[self] = frame
         _frames.set(frames)
 
-    def leave(self, frame: Frame, outer: Frame | None) -> None:
+    def leave(self, frame: Frame) -> None:
         """Go back to what was around a block, if the current task is still in it.
 
         It is not if the block belongs to an asynchronous generator that another task
@@ -172,7 +177,7 @@ class Sessions:
             current.block.left = True
             current = current.outer
         if current is not None and current.block is frame.block:
-            self.enter(outer)
+            self.enter(frame.outer)
 
     def _others(self) -> Iterator[tuple[Sessions, Frame]]:
         for sessions, frame in _frames.get({}).items():
@@ -329,11 +334,11 @@ class Sessions:
     async def close(self) -> None:
         """Close the pool of the running event loop, and forget those of dead loops.
 
-        The connection of the block that the current task is in stays with the block:
-        to wait for its end would be to wait for oneself.
+        The connections of the blocks that the current task is in stay with them: to
+        wait for their end would be to wait for oneself.
         """
         frame = _frames.get({}).get(self)
-        own = None if frame is None else frame.held
+        own = set() if frame is None else frame.held
         for pool in self._pools_here:  # one may be closing already
             await pool.close(own)
         self.forget_dead()

@@ -7,7 +7,7 @@ import gc
 import sys
 import warnings
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import peewee
@@ -314,7 +314,7 @@ async def test_closing_gives_up_what_is_being_opened(
     assert server.connections == []
 
 
-async def closing(pool: Pool, spared: Any = None) -> asyncio.Task[None]:
+async def closing(pool: Pool, spared: Collection[Any] = ()) -> asyncio.Task[None]:
     """A task that closes a pool, and has begun to wait."""
     task = asyncio.create_task(pool.close(spared))
     await turns()
@@ -368,7 +368,7 @@ async def test_closing_does_not_wait_for_the_callers_own(
 ) -> None:
     pool = make_pool(server, 3, close_timeout=1000)
     one, two, other = [await pool.wait() for _ in range(3)]
-    closers = [await closing(pool, one), await closing(pool, two)]
+    closers = [await closing(pool, [one]), await closing(pool, [two])]
     assert not any(task.done() for task in closers)
     pool.give_back(other)
     await asyncio.gather(*closers)

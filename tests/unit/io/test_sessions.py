@@ -567,6 +567,27 @@ async def test_closing_in_a_block_lets_the_block_end(
     assert server.alive == []
 
 
+@pytest.mark.parametrize("by_child", [False, True])
+async def test_closing_in_several_blocks_lets_all_of_them_end(
+    server: FakeServer, by_child: bool
+) -> None:
+    database = FakeDatabase(server, close_timeout=None, max_connections=3)
+
+    async def close() -> None:
+        async with database.aio_atomic():
+            await database.aio_close()
+
+    async with database.aio_atomic():
+        await database.send("INSERT 1")
+        async with database.detached():
+            await (asyncio.create_task(close()) if by_child else close())
+            await database.send("INSERT 2")
+        await database.send("INSERT 3")
+    assert server.committed == ["INSERT 2", "INSERT 1", "INSERT 3"]
+    await turns()
+    assert server.alive == []
+
+
 async def test_a_child_that_closes_leaves_the_block_its_connection(
     server: FakeServer,
 ) -> None:
