@@ -68,7 +68,7 @@ class OpenBlock:
             raise
         finally:
             _end_if_ended(session, block)
-        await _call(callbacks)
+        await _call_all(session, callbacks)
 
     async def rollback(self, begin: bool = True) -> None:
         """Undo what was done so far in the block.
@@ -146,7 +146,7 @@ class BlockContext:
                 callbacks = []
         finally:
             sessions.leave(frame)
-        await _call(callbacks)
+        await _call_all(frame.session, callbacks)
 
     def __call__(
         self, function: Callable[P, Coroutine[Any, Any, T]]
@@ -342,10 +342,20 @@ def _end_if_ended(session: Session, block: Block) -> None:
         session.end(block)
 
 
+async def _call_all(session: Session, callbacks: list[Callback]) -> None:
+    """Call all that waited for the commit, whatever happens to the task meanwhile."""
+    try:
+        await _call(callbacks)
+    except asyncio.CancelledError:
+        session.pool.background(_call_anyway(callbacks))
+        raise
+
+
 async def _call(callbacks: list[Callback]) -> None:
-    """Call all that waited for the commit; the first error of theirs comes out."""
+    """Call and take off the list all of them; the first error of theirs comes out."""
     failures: list[Exception] = []
-    for callback in callbacks:
+    while callbacks:
+        callback = callbacks.pop(0)
         try:
             result = callback()
             if inspect.isawaitable(result):

@@ -19,6 +19,7 @@ class Background:
         self._loop = loop
         self._tasks: set[Task] = set()
         self._arrivals: set[Task] = set()
+        self._closers: set[asyncio.Task[Any] | None] = set()
         self._timers: dict[Callable[[Any], None], asyncio.TimerHandle] = {}
 
     @property
@@ -77,9 +78,17 @@ class Background:
         self._timers.clear()
 
     async def wait(self) -> None:
-        """Wait for all tasks, those that are started meanwhile included."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        """Wait for all tasks, those that are started meanwhile included.
+
+        One of them may do that itself, and is not waited for.
+        """
+        own = asyncio.current_task()
+        self._closers.add(own)
+        try:
+            while others := self._tasks - self._closers:
+                await asyncio.wait(others)
+        finally:
+            self._closers.remove(own)
 
     def silence(self) -> None:
         """End the tasks of an event loop that was stopped in the middle of them."""

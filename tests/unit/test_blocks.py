@@ -513,6 +513,41 @@ async def test_a_held_block_is_nobodys_once_its_task_was_cancelled(
     assert database.statistics.busy == 0
 
 
+async def test_calls_come_though_one_of_them_is_interrupted(
+    server: FakeServer, objects: Manager
+) -> None:
+    """In the background, where they may close the pool that waits for them."""
+    in_call = asyncio.Event()
+    seen: list[str] = []
+
+    async def wait() -> None:
+        in_call.set()
+        await asyncio.Event().wait()
+
+    async def close() -> None:
+        await objects.close()
+        seen.append("closed")
+
+    async def block(by_hand: bool) -> None:
+        async with objects.atomic() as tx:
+            tx.after_commit(wait)
+            tx.after_commit(close)
+            tx.after_commit(lambda: seen.append("last"))
+            if by_hand:
+                await tx.commit(begin=False)
+
+    for by_hand in (False, True):
+        task = asyncio.create_task(block(by_hand))
+        await in_call.wait()
+        in_call.clear()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await turns(40)
+    assert seen == ["closed", "last"] * 2
+    assert server.alive == []
+
+
 async def test_calls_are_dropped_with_a_rollback(objects: Manager) -> None:
     seen: list[str] = []
     with pytest.raises(Oops):
