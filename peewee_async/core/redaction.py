@@ -34,7 +34,7 @@ class Redaction:
     public: words that are not hidden, even if a password is made of them.
     """
 
-    __slots__ = ("_pattern",)
+    __slots__ = ("_hides", "_pattern")
 
     def __init__(
         self,
@@ -55,6 +55,7 @@ class Redaction:
         words = map(_word, sorted(forms, key=len, reverse=True))
         patterns = [rf"{beginning}.*" for beginning in beginnings] + [*words]
         self._pattern = re.compile("|".join(patterns) or "(?!)")
+        self._hides = bool(patterns)
 
     def __call__(self, text: str) -> str:
         return self._pattern.sub(HIDDEN, text)
@@ -62,9 +63,13 @@ class Redaction:
     def clean(self, error: BaseException) -> BaseException:
         """Give the error, or one of its class that repeats no secret and has no cause.
 
-        One that cannot be made again becomes a RuntimeError.
+        One that cannot be made again becomes a RuntimeError. Tracebacks are dropped if
+        there are secrets: their frames have the driver's options in them.
         """
-        if not any(self._shows(each) for each in _chain(error, set())):
+        errors = [*_chain(error, set())]
+        for each in errors if self._hides else ():
+            each.__traceback__ = None
+        if not any(map(self._shows, errors)):
             return error
         try:
             return type(error)(*map(self._cleaned, error.args))

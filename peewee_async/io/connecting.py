@@ -29,6 +29,8 @@ async def open_connection(
     except TimeoutError as error:
         text = f"no answer within {limit:g} s (connect_timeout)"
         raise peewee.OperationalError(text) from error
+    except asyncio.CancelledError as error:
+        raise error.with_traceback(None)  # noqa: B904 - frames have the options in them
     try:
         learn(connection)
     except BaseException:

@@ -519,11 +519,19 @@ def everything(error: BaseException | None) -> str:
         notes = getattr(error, "__notes__", "")
         told += f"{error} {error!r} {error.args} {notes} {vars(error)}"
         told += "".join(traceback.format_exception(error))
+        told += "".join(variables(error))
         assert everything(error.__cause__) is not None
         if error.__context__ is not error.__cause__:
             told += everything(error.__context__)
         error = error.__cause__
     return told
+
+
+def variables(error: BaseException) -> Iterator[str]:
+    """Give what tools show of the frames of an error, but for those of this test."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename != __file__:
+            yield from map(repr, frame.f_locals.values())
 
 
 async def check_silence(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -106,6 +108,32 @@ def test_an_error_that_says_nothing_is_kept() -> None:
     error = ValueError("refused")
     error.__cause__ = error.__context__ = KeyError("why")
     assert Redaction([SECRET]).clean(error) is error
+
+
+def caught_of(connect: Callable[[str], None]) -> BaseException:
+    with pytest.raises(ValueError, match="refused") as caught:
+        connect(SECRET)
+    return caught.value
+
+
+def refuse(password: str) -> None:
+    try:
+        raise KeyError("why")
+    except KeyError as error:
+        raise ValueError("refused") from error
+
+
+def test_the_frames_of_errors_that_may_hold_a_secret() -> None:
+    error = caught_of(refuse)
+    assert Redaction([SECRET]).clean(error) is error
+    assert error.__cause__ is not None
+    assert error.__traceback__ is error.__cause__.__traceback__ is None
+
+
+def test_the_frames_of_errors_where_nothing_is_secret() -> None:
+    error = caught_of(refuse)
+    assert Redaction().clean(error) is error
+    assert error.__traceback__ is not None
 
 
 @pytest.mark.parametrize("link", ["__cause__", "__context__"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import traceback
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Collection
@@ -814,6 +815,20 @@ async def test_errors_that_are_kept_hold_no_connection(
     pool.give_back(await pool.wait())
     assert pool.statistics().idle == 1
     assert len(kept) == 20
+
+
+async def test_an_interrupted_connect_tells_nothing_of_its_options(
+    server: FakeServer, pool: Pool
+) -> None:
+    hold = server.hold(CONNECT)
+    task = asyncio.create_task(pool.wait_for_own())
+    await hold.reached.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError) as caught:
+        await task
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    names = [frame.f_code.co_qualname for frame in frames]
+    assert names[-1] == "open_connection"
 
 
 async def test_statistics(server: FakeServer, pool: Pool) -> None:
