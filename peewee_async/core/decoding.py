@@ -1,18 +1,45 @@
 """Rows become what the query asks for: models, joined models, dicts or tuples.
 
-peewee's own cursor wrappers do the work, over a cursor that holds the rows of a
-reply. `decoder` is where another way of decoding would come in.
+peewee's own cursor wrappers know how; they do it for each row anew. So for rows that
+come again, or are many, a function is generated from what a wrapper has resolved. It is
+kept with the model, for as long as that lives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, NamedTuple
+
+import peewee
 
 from peewee_async.core.boundary import Reply
+from peewee_async.core.caching import Cache
+from peewee_async.core.compiling import function
 from peewee_async.core.dialect import Dialect
+from peewee_async.core.row_shapes import Shape, Unfit, shape_of
+from peewee_async.core.row_sources import source_of
 
-Decoder = Callable[[Reply], list[Any]]
+# Its stubs leave out what is not documented.
+_peewee: Any = peewee
+
+Decode = Callable[[Reply], list[Any]]
+
+# To generate a function takes as long as peewee's wrapper takes for so many rows.
+MANY = 100
+# Shapes kept for each model: of those with a function, and of those seen once.
+LIMIT = 128
+
+_KEPT = "_peewee_async_decoders"
+_OWN_WRAPPERS = (
+    _peewee.BaseQuery._get_cursor_wrapper,
+    _peewee.BaseModelSelect._get_cursor_wrapper,
+)
+_OWN_MODEL_WRAPPERS = (
+    _peewee.BaseModelSelect._get_model_cursor_wrapper,
+    _peewee.ModelSelect._get_model_cursor_wrapper,
+    _peewee.ModelCompoundSelectQuery._get_model_cursor_wrapper,
+    None,
+)
 
 
 class ReplyCursor:
@@ -21,7 +48,7 @@ class ReplyCursor:
     __slots__ = ("_rows", "description", "lastrowid", "rowcount")
 
     def __init__(self, reply: Reply) -> None:
-        self._rows: Iterator[tuple[Any, ...]] = iter(reply.rows)
+        self._rows = iter(reply.rows)
         self.description = [(name,) for name in reply.columns or ()]
         self.rowcount = reply.rowcount
         self.lastrowid = reply.lastrowid
@@ -34,17 +61,146 @@ class ReplyCursor:
         """Give the rows that are left."""
         return list(self._rows)
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+    def __iter__(self) -> Any:
         return self._rows
 
     def close(self) -> None:
         """Do nothing: the rows are here already."""
 
 
-def decoder(dialect: Dialect, query: Any) -> Decoder:
-    """Choose what makes a query's rows from a reply."""
+class Known(NamedTuple):
+    """A shape that has been looked into.
+
+    read: the function that reads its rows, or None where only a wrapper can. kept: what
+    the key of the shape refers to.
+    """
+
+    read: Callable[[Any, Any], list[Any] | None] | None
+    kept: tuple[Any, ...]
+
+
+class Shapes:
+    """The shapes of rows that one model has been seen in."""
+
+    __slots__ = ("known", "seen")
+
+    def __init__(self) -> None:
+        self.known: Cache[Known] = Cache(LIMIT)
+        self.seen: Cache[bool] = Cache(LIMIT)
+
+    def is_due(self, key: Hashable, rows: int) -> bool:
+        """Whether a shape that is not known should be looked into by now."""
+        if rows > MANY or self.seen.get(key):
+            return True
+        self.seen.put(key, True)
+        return False
+
+
+_without_model = Shapes()
+
+
+def shapes_of(model: Any) -> Shapes:
+    """Give the shapes of a model; they go with it."""
+    if model is None:
+        return _without_model
+    # In a dict of their own they would keep the model from being collected.
+    found: Shapes = vars(model._meta).setdefault(_KEPT, Shapes())
+    return found
+
+
+class Decoder:
+    """Makes the objects of a query from replies to it, or to any of its shape."""
+
+    __slots__ = ("_ready", "_shape", "_wrapper")
+
+    def __init__(self, wrapper: Any) -> None:
+        self._wrapper = wrapper
+        self._shape: Shape | None = None
+        self._ready: tuple[Any, Any, Any] = (Ellipsis, None, None)
+
+    def __call__(self, reply: Reply) -> list[Any]:
+        columns, read, extras = self._ready
+        if columns == reply.columns:
+            rows: list[Any] | None = read(reply.rows, extras)
+            if rows is not None:
+                return rows
+        return self._rows(reply) if reply.rows else []
+
+    def _rows(self, reply: Reply) -> list[Any]:
+        try:
+            shape = self._shape = self._shape or shape_of(self._wrapper)
+        except Unfit:
+            return self._by_wrapper(reply)
+        shapes = shapes_of(getattr(self._wrapper, "model", None))
+        key = (shape.key, reply.columns)
+        known = shapes.known.get(key)
+        if known is None:
+            if not shapes.is_due(key, len(reply.rows)):
+                return self._by_wrapper(reply)
+            known = Known(self._generated(reply), shape.kept)
+            shapes.known.put(key, known)
+        if known.read is None:
+            return self._by_wrapper(reply)
+        self._ready = (reply.columns, known.read, shape.extras)
+        rows = known.read(reply.rows, shape.extras)
+        if rows is None:
+            # Something that it relies on has changed.
+            shapes.known.drop(key)
+            rows = self._by_wrapper(reply)
+        return rows
+
+    def _generated(self, reply: Reply) -> Callable[[Any, Any], list[Any] | None] | None:
+        wrapper = _fresh(self._wrapper, ReplyCursor(reply))
+        wrapper.initialize()
+        try:
+            text, names = source_of(wrapper)
+        except Unfit:
+            return None
+        return function("read", text, names)
+
+    def _by_wrapper(self, reply: Reply) -> list[Any]:
+        return list(_fresh(self._wrapper, ReplyCursor(reply)).iterator())
+
+
+def decoder(dialect: Dialect, query: Any) -> Decode:
+    """Choose what makes a query's rows from a reply.
+
+    What comes back knows the shape of the query, not its conditions: it may be kept
+    and called for every query of that shape.
+    """
+    if _has_own_wrapper(query):
+        return dialect.adapted(query, Decoder(query._get_cursor_wrapper(None)))
 
     def decode(reply: Reply) -> list[Any]:
         return list(query._get_cursor_wrapper(ReplyCursor(reply)).iterator())
 
     return dialect.adapted(query, decode)
+
+
+def _has_own_wrapper(query: Any) -> bool:
+    """Whether a query's rows are wrapped by peewee, in no way of the program's own."""
+    while isinstance(query, _peewee.ModelCompoundSelectQuery):
+        if not _wraps(query):
+            return False
+        query = query.lhs
+    return _wraps(query)
+
+
+def _wraps(query: Any) -> bool:
+    kind = type(query)
+    return (
+        kind._get_cursor_wrapper in _OWN_WRAPPERS
+        and getattr(kind, "_get_model_cursor_wrapper", None) in _OWN_MODEL_WRAPPERS
+        and _WRAPPERS.isdisjoint(vars(query))
+    )
+
+
+_WRAPPERS = {"_get_cursor_wrapper", "_get_model_cursor_wrapper"}
+
+
+def _fresh(wrapper: Any, cursor: ReplyCursor) -> Any:
+    """Make a wrapper like another one, over a cursor."""
+    fresh = object.__new__(type(wrapper))
+    vars(fresh).update(vars(wrapper))
+    fresh.cursor = cursor
+    return fresh

@@ -124,7 +124,10 @@ def test_the_paths_are_there() -> None:
 @each(CORE)
 def test_the_core_does_no_io(path: Path) -> None:
     names = imports(path)
-    assert not top(names) & NOT_PURE
+    # The types of values, and nothing that reads a clock or throws dice.
+    types = {"datetime", "uuid"} if path.name == "conversions.py" else set()
+    assert not top(names) & NOT_PURE - types
+    assert not {"now", "today", "utcnow", "uuid1", "uuid4"} & set(attributes(path))
     assert all(name.startswith("peewee_async.core.") for name in own(names))
     known = set(sys.stdlib_module_names) | {"peewee", "playhouse", "peewee_async"}
     assert top(names) <= known
@@ -232,11 +235,19 @@ def test_above_io_the_event_loop_is_only_named(path: Path) -> None:
 
 
 @each(MODULES)
-def test_no_assert_and_no_compiled_text(path: Path) -> None:
+def test_no_assert(path: Path) -> None:
     for node in ast.walk(tree(path)):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}"
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            assert node.func.id not in ("exec", "eval", "compile")
+
+
+def test_text_is_executed_in_one_module() -> None:
+    executed = {
+        path
+        for path in MODULES
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Name) and node.id in ("exec", "eval", "compile")
+    }
+    assert executed == {PACKAGE / "core/compiling.py"}
 
 
 def test_the_public_names() -> None:

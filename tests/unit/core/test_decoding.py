@@ -1,13 +1,21 @@
 """Rows become what peewee makes of them: its own result is the measure."""
 
-from collections.abc import Iterator
+import gc
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import peewee
 import pytest
 
+from peewee_async.core import decoding
 from peewee_async.core.boundary import Reply, Statement
-from peewee_async.core.decoding import ReplyCursor, decoder
+from peewee_async.core.caching import Cache
+from peewee_async.core.compiling import function
+from peewee_async.core.decoding import LIMIT, MANY, ReplyCursor, decoder, shapes_of
+from peewee_async.core.row_sources import source_of
 from tests.unit.library import (
     DATABASE,
     DIALECT,
@@ -19,7 +27,10 @@ from tests.unit.library import (
     library,
     plain,
 )
-from tests.unit.models import Post, User
+from tests.unit.models import POSTGRES, Post, User
+from tests.unit.rows import by_wrapper, picture, reply
+
+_peewee: Any = peewee
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -39,8 +50,12 @@ def decode(query: Any, *rows: tuple[Any, ...], columns: tuple[str, ...]) -> list
 @pytest.mark.parametrize("shape", SHAPES)
 def test_rows_become_what_peewee_makes_of_them(shape: str) -> None:
     query = SHAPES[shape]()
-    ours = decoder(DIALECT, query)(reply_to(query))
-    assert plain(ours) == plain(list(query.clone().execute(DATABASE)))
+    answered = reply_to(query)
+    expected = plain(list(query.clone().execute(DATABASE)))
+    kept = decoder(DIALECT, query)
+    for _ in range(3):
+        assert plain(kept(answered)) == expected
+        assert plain(decoder(DIALECT, SHAPES[shape]())(answered)) == expected
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -153,3 +168,360 @@ def test_the_cursor_gives_the_rows_in_any_way() -> None:
     assert cursor.fetchall() == []
     assert list(ReplyCursor(reply)) == [(1,), (2,), (3,)]
     assert (cursor.rowcount, cursor.lastrowid) == (3, 7)
+
+
+class Counted:
+    """Counts the functions that are generated, and the rows that a wrapper reads."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.generated = 0
+        self.wrapped = 0
+        make, process = function, _peewee.ModelObjectCursorWrapper.process_row
+
+        def counted(*args: Any) -> Any:
+            self.generated += 1
+            return make(*args)
+
+        def wrapped(*args: Any) -> Any:
+            self.wrapped += 1
+            return process(*args)
+
+        monkeypatch.setattr(decoding, "function", counted)
+        monkeypatch.setattr(_peewee.ModelObjectCursorWrapper, "process_row", wrapped)
+
+    def __eq__(self, other: object) -> bool:
+        return (self.generated, self.wrapped) == other
+
+    def __repr__(self) -> str:
+        return f"<{self.generated} generated, {self.wrapped} rows wrapped>"
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Counted:
+    return Counted(monkeypatch)
+
+
+def fresh_model() -> Any:
+    class Fresh(peewee.Model):
+        name: Any = peewee.CharField(null=True)
+        age: Any = peewee.IntegerField(null=True)
+
+    return Fresh
+
+
+ROW, NAMES = (1, "ada", 36), ("id", "name", "age")
+ONE = reply(ROW, columns=NAMES)
+MANY_ROWS = reply(*[ROW] * (MANY + 1), columns=NAMES)
+
+
+def test_a_shape_that_comes_again_is_generated(counted: Counted) -> None:
+    model = fresh_model()
+    decoder(POSTGRES, model.select())(ONE)
+    assert counted == (0, 1)
+    for _ in range(3):
+        decoder(POSTGRES, model.select().where(model.id > 1))(ONE)
+        assert counted == (1, 1)
+
+
+def test_a_decoder_that_is_kept_is_generated_when_it_is_used_again(
+    counted: Counted,
+) -> None:
+    kept = decoder(POSTGRES, fresh_model().select())
+    assert [kept(ONE)[0].name for _ in range(3)] == ["ada"] * 3
+    assert counted == (1, 1)
+
+
+def test_a_kept_decoder_of_one_row_calls_nothing_but_its_function(
+    counted: Counted,
+) -> None:
+    kept = decoder(POSTGRES, fresh_model().select())
+    kept(ONE), kept(ONE)
+    calls: list[str] = []
+
+    def note(frame: Any, event: str, argument: object) -> None:
+        if event == "call":
+            calls.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        kept(ONE)
+    finally:
+        sys.setprofile(None)
+    assert calls == ["__call__", "read"]
+
+
+def test_many_rows_are_worth_a_function_at_once(counted: Counted) -> None:
+    rows = decoder(POSTGRES, fresh_model().select())(MANY_ROWS)
+    assert len(rows) == MANY + 1
+    assert counted == (1, 0)
+
+
+def test_no_rows_are_not_worth_a_look(counted: Counted) -> None:
+    kept = decoder(POSTGRES, fresh_model().select())
+    for _ in range(3):
+        assert kept(reply(columns=NAMES)) == []
+    kept(ONE)
+    assert counted == (0, 1)
+
+
+def test_one_decoder_reads_replies_with_other_columns() -> None:
+    kept = decoder(POSTGRES, fresh_model().raw("SELECT 1"))
+    for names in (NAMES, ("age", "name", "id"), NAMES):
+        for _ in range(3):
+            (row,) = kept(reply(ROW, columns=names))
+            assert list(row.__data__) == list(names)
+
+
+def alias_made_anew(model: Any) -> Any:
+    other = model.alias()
+    return model.select(model.id, other.name).join(other, on=(model.id == other.id))
+
+
+def converter_made_anew(model: Any) -> Any:
+    return model.select(model.name.concat("").converter(lambda name: [name]))
+
+
+def constructor_made_anew(model: Any) -> Any:
+    return model.select().objects(lambda **values: values)
+
+
+@pytest.mark.parametrize(
+    "make", [alias_made_anew, converter_made_anew, constructor_made_anew]
+)
+@pytest.mark.parametrize("answered", [ONE, MANY_ROWS])
+def test_what_is_made_anew_for_each_query_is_generated_once(
+    make: Callable[[Any], Any], answered: Any, counted: Counted
+) -> None:
+    model = fresh_model()
+    width = len(make(model)._returning)
+    rows = [row[:width] for row in answered.rows]
+    cut = reply(*rows, columns=NAMES[:width])
+    for _ in range(5):
+        query = make(model)
+        assert picture(decoder(POSTGRES, query)(cut)) == picture(by_wrapper(query, cut))
+    assert counted.generated == 1
+
+
+def test_what_cannot_be_generated_is_tried_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[Any] = []
+    write = source_of
+
+    def counted_source(wrapper: Any) -> Any:
+        tried.append(wrapper)
+        return write(wrapper)
+
+    monkeypatch.setattr(decoding, "source_of", counted_source)
+    model = fresh_model()
+
+    class Own(peewee.Model):
+        name: Any = peewee.CharField()
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+
+    own = model.name == Own.name
+    query = model.select(model.id, Own.name).join(Own, on=own, attr="own")
+    for _ in range(4):
+        (row,) = decoder(POSTGRES, query)(reply((1, "ada"), columns=("id", "name")))
+        assert type(row.own) is Own
+    assert len(tried) == 1
+
+
+def test_shapes_never_grow_beyond_a_limit() -> None:
+    model = fresh_model()
+    for number in range(3 * LIMIT):
+        names = ("id", "name", f"column_{number}")
+        kept = decoder(POSTGRES, model.raw("SELECT 1"))
+        kept(reply(ROW, columns=names)), kept(reply(ROW, columns=names))
+    shapes = shapes_of(model)
+    assert len(shapes.known) <= LIMIT
+    assert len(shapes.seen) <= LIMIT
+
+
+def test_a_model_can_be_collected_with_its_decoders() -> None:
+    def use() -> weakref.ref[Any]:
+        class Pet(peewee.Model):
+            name: Any = peewee.CharField()
+
+        class Toy(peewee.Model):
+            pet: Any = peewee.ForeignKeyField(Pet)
+
+        query = Toy.select(Toy, Pet).join(Pet)
+        columns = ("id", "pet_id", "id", "name")
+        for _ in range(3):
+            (toy,) = decoder(POSTGRES, query)(reply((1, 2, 2, "Rex"), columns=columns))
+            assert toy.pet.name == "Rex"
+            decoder(POSTGRES, Pet.select().dicts())(reply((1, "x"), columns=NAMES[:2]))
+        assert len(shapes_of(Toy).known) == len(shapes_of(Pet).known) == 1
+        return weakref.ref(Pet)
+
+    alive = use()
+    gc.collect()
+    assert alive() is None
+
+
+def test_an_object_that_is_no_models_is_not_kept() -> None:
+    class Made(dict[str, Any]):
+        pass
+
+    query = peewee.Table("t").select().objects(Made)
+    for _ in range(3):
+        (row,) = decoder(POSTGRES, query)(reply((1,), columns=("a",)))
+        assert row == {"a": 1}
+    alive = weakref.ref(Made)
+    del Made, query, row
+    gc.collect()
+    assert alive() is None
+
+
+def with_an_init(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def own(self: Any, *args: Any, **kwargs: Any) -> None:
+        super(model, self).__init__(*args, **kwargs)
+        self.greeting = "hello"
+
+    monkeypatch.setattr(model, "__init__", own)
+
+
+def with_a_field_of_its_own(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model.name, "python_value", lambda value: f"{value}!")
+
+
+def with_another_field(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model._meta.remove_field("age")
+    model._meta.add_field("age", peewee.CharField())
+
+
+def with_one_more_field(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model._meta.add_field("more", peewee.CharField(null=True))
+
+
+CHANGES = [
+    with_an_init,
+    with_a_field_of_its_own,
+    with_another_field,
+    with_one_more_field,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("make", ["select", "raw"])
+def test_a_model_may_change_after_it_was_read(
+    change: Any, make: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = fresh_model()
+
+    def query() -> Any:
+        return model.select() if make == "select" else model.raw("SELECT 1")
+
+    kept = decoder(POSTGRES, query())
+    for _ in range(3):
+        kept(ONE)
+    change(model, monkeypatch)
+    for _ in range(4):
+        asked = query()
+        width = len(asked._returning) or 3
+        answered = reply((*ROW, "x")[:width], columns=(*NAMES, "more")[:width])
+        expected = picture(by_wrapper(asked, answered))
+        assert picture(decoder(POSTGRES, asked)(answered)) == expected
+        if make == "raw" or change in CHANGES[:2]:
+            assert picture(kept(answered)) == expected
+
+
+def test_a_change_that_is_undone_is_undone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fresh_model()
+    kept = decoder(POSTGRES, model.select())
+    for _ in range(3):
+        kept(ONE)
+    with monkeypatch.context() as changed:
+        with_a_field_of_its_own(model, changed)
+        assert [kept(ONE)[0].name for _ in range(3)] == ["ada!"] * 3
+    assert [kept(ONE)[0].name for _ in range(3)] == ["ada"] * 3
+
+
+@pytest.mark.parametrize("kind", ["dicts", "tuples", "namedtuples", "objects"])
+def test_the_kind_of_row_is_part_of_the_shape(kind: str) -> None:
+    model = fresh_model()
+    for _ in range(3):
+        for query in (model.select(), getattr(model.select(), kind)()):
+            made = decoder(POSTGRES, query)(ONE)
+            assert picture(made) == picture(by_wrapper(query, ONE))
+
+
+def test_an_error_of_a_converter_is_the_callers() -> None:
+    def refuse(value: Any) -> Any:
+        raise LookupError(value)
+
+    query = User.select(User.name.concat("").converter(refuse))
+    kept = decoder(POSTGRES, query)
+    for _ in range(3):
+        with pytest.raises(LookupError, match="ada"):
+            kept(reply(("ada",), columns=("name",)))
+
+
+class Wrapper(_peewee.ModelObjectCursorWrapper):  # type: ignore[misc]
+    def process_row(self, row: Any) -> Any:
+        return "mine", row
+
+
+class OwnSelect(_peewee.ModelSelect):  # type: ignore[misc]
+    def _get_cursor_wrapper(self, cursor: Any) -> Any:
+        return Wrapper(cursor, self.model, self._returning, self.model)
+
+
+class OwnModelSelect(_peewee.ModelSelect):  # type: ignore[misc]
+    def _get_model_cursor_wrapper(self, cursor: Any) -> Any:
+        return Wrapper(cursor, self.model, self._returning, self.model)
+
+
+class OwnUnion(_peewee.ModelCompoundSelectQuery):  # type: ignore[misc]
+    def _get_cursor_wrapper(self, cursor: Any) -> Any:
+        return Wrapper(cursor, self.model, [], self.model)
+
+
+USERS: Any = User.select()
+OWN_USERS: Any = OwnModelSelect(User, USERS._returning)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        OwnSelect(User, USERS._returning),
+        OWN_USERS,
+        OwnUnion(User, USERS, "UNION", USERS),
+        OWN_USERS | USERS,
+        OWN_USERS | USERS | USERS,
+    ],
+    ids=["select", "models", "union", "left of a union", "left of two"],
+)
+def test_a_wrapper_of_the_program_has_its_way(query: Any) -> None:
+    for _ in range(3):
+        assert decoder(POSTGRES, query)(ONE) == [("mine", ROW)]
+
+
+def test_a_wrapper_of_one_query_has_its_way() -> None:
+    query: Any = User.select()
+    query._get_cursor_wrapper = lambda cursor: Wrapper(cursor, User, [], User)
+    for _ in range(3):
+        assert decoder(POSTGRES, query)(ONE) == [("mine", ROW)]
+
+
+def test_several_threads_read_rows_of_one_model() -> None:
+    model = fresh_model()
+    model_shapes = shapes_of(model)
+    model_shapes.known = Cache(2)  # so that they are in each other's way
+    queries = [
+        lambda: model.select(),
+        lambda: model.select().dicts(),
+        lambda: model.select().tuples(),
+        lambda: model.select(model.id, model.name, model.age.alias("x")),
+    ]
+
+    def read(number: int) -> bool:
+        query = queries[number % 4]()
+        made = picture(decoder(POSTGRES, query)(ONE))
+        return bool(made == picture(by_wrapper(query, ONE)))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(read, range(400)))
