@@ -11,11 +11,10 @@ import peewee
 
 from peewee_async import blocks
 from peewee_async.blocks import TransactionKeywords
-from peewee_async.core import operations, plans, prefetching
+from peewee_async.core import finding, operations, plans, prefetching
 from peewee_async.core.dialect import TransactionOptions
 from peewee_async.core.execution import Work
 from peewee_async.core.lookups import (
-    lookup,
     query_of,
     require_instance,
     require_model,
@@ -131,7 +130,7 @@ class Manager:
 
         Raises the model's DoesNotExist if there is no such object.
         """
-        return await self._run(prefetching.get, lookup(source, args, kwargs))
+        return await self._run(finding.get, source, args, kwargs)
 
     @overload
     async def get_or_none(

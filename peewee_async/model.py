@@ -9,6 +9,7 @@ import peewee
 
 from peewee_async.core import (
     bulk,
+    finding,
     operations,
     plans,
     prefetching,
@@ -16,7 +17,7 @@ from peewee_async.core import (
     schema,
 )
 from peewee_async.core.execution import Work
-from peewee_async.core.lookups import lookup
+from peewee_async.core.templates import vouch_for
 from peewee_async.database import BATCH_SIZE, AioDatabase, aio_database
 
 M = TypeVar("M", bound=peewee.Model)
@@ -281,7 +282,8 @@ class AioModel(peewee.Model):
 
         Raises the model's DoesNotExist if there is no such object.
         """
-        found: Self = await lookup(cls, query, filters).aio_get()
+        database = cls._aio_database()
+        found: Self = await database.run_plan(finding.get, cls, query, filters)
         return found
 
     @classmethod
@@ -454,6 +456,9 @@ class AioModel(peewee.Model):
     @classmethod
     def _aio_database(cls) -> AioDatabase:
         return aio_database(cls._meta.database)
+
+
+vouch_for(AioModel, AioModelSelect)
 
 
 def _normalized(model: Any, data: Any, keywords: dict[str, Any]) -> Any:

@@ -73,9 +73,10 @@ class Dialect:
 
     lock: keeps other threads out while fields of a model that is bound elsewhere, or
         to no database, are adapted to this one.
+    token: stands for the dialect where it must not be kept alive.
     """
 
-    __slots__ = ("_lock", "database", "family")
+    __slots__ = ("_lock", "database", "family", "token")
 
     def __init__(
         self,
@@ -85,6 +86,7 @@ class Dialect:
         self.database = database
         self.family = family_of(database)
         self._lock = lock or nullcontext()
+        self.token = object()
 
     @property
     def returning(self) -> bool:

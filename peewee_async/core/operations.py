@@ -15,6 +15,7 @@ import peewee
 from peewee_async.core import plans
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Plan, Steps, Work, finished
+from peewee_async.core.templates import is_stock, learn, recall
 from peewee_async.core.transactions import Transactions, atomic
 
 M = TypeVar("M", bound=peewee.Model)
@@ -65,7 +66,7 @@ def _insert(
     dialect: Dialect, instance: Any, key: Any, data: Mapping[str, Any]
 ) -> Steps[int]:
     meta = instance._meta
-    made = yield from plans.insert(dialect, type(instance).insert(**data))
+    made = yield from _inserted(dialect, type(instance), data)
     has_key = meta.primary_key is not False and made is not None
     if has_key and (meta.auto_increment or key is None):
         instance._pk = made
@@ -74,9 +75,78 @@ def _insert(
     return 1
 
 
+def _inserted(dialect: Dialect, model: Any, data: Mapping[str, Any]) -> Work[Any]:
+    """Insert a row: the key of it, where the database tells it."""
+    if not is_stock(model.insert):
+        return plans.insert(dialect, model.insert(**data))
+    key, values = (_inserted, dialect.returning, *data), tuple(data.values())
+    plan = recall(dialect, model, key, values)
+    if plan is not None:
+        return plan
+
+    def make(values: Any) -> Work[Any]:
+        row = dict(zip(data, values, strict=True))
+        return plans.insert(dialect, model.insert(**row))
+
+    work = make(values)
+    # A field that was removed from its model is still an attribute of that.
+    fields = [model._meta.combined.get(name) for name in data]
+    converters = [getattr(field, "db_value", None) for field in fields]
+    learn(dialect, model, key, work, make, converters, fields)
+    return work
+
+
 def _write(dialect: Dialect, instance: Any, data: Mapping[str, Any]) -> Work[int]:
-    query = type(instance).update(**data).where(instance._pk_expr())
-    return plans.execute(dialect, query)
+    """Update the row of an object."""
+    model: Any = type(instance)
+    meta = model._meta
+    if not (is_stock(model.update) and _has_simple_key(model)):
+        query = model.update(**data).where(instance._pk_expr())
+        return plans.execute(dialect, query)
+    key, values = (_write, *data), (*data.values(), instance._pk)
+    plan = recall(dialect, model, key, values)
+    if plan is not None:
+        return plan
+
+    def make(values: Any) -> Work[int]:
+        *new, own_key = values
+        row = dict(zip(data, new, strict=True))
+        query = model.update(**row).where(meta.primary_key == own_key)
+        return plans.execute(dialect, query)
+
+    work = make(values)
+    fields = [meta.combined.get(name) for name in data]
+    converters = [getattr(field, "db_value", None) for field in (*fields, None)]
+    fields.append(meta.primary_key)
+    learn(dialect, model, key, work, make, converters, fields, fields)
+    return work
+
+
+def _deleted(dialect: Dialect, model: Any, own_key: Any) -> Work[int]:
+    """Delete the row that has a key."""
+    if not (is_stock(model.delete) and _has_simple_key(model)):
+        query = model.delete().where(by_key(model, own_key))
+        return plans.execute(dialect, query)
+    key, values = (_deleted,), (own_key,)
+    plan = recall(dialect, model, key, values)
+    if plan is not None:
+        return plan
+
+    def make(values: Any) -> Work[int]:
+        query = model.delete().where(by_key(model, *values))
+        return plans.execute(dialect, query)
+
+    work = make(values)
+    field = model._meta.primary_key
+    learn(dialect, model, key, work, make, [None], [field], [field])
+    return work
+
+
+def _has_simple_key(model: Any) -> bool:
+    """Tell whether the key of a model is one field, and its rows are found by that."""
+    meta = model._meta
+    single = meta.primary_key is not False and not meta.composite_key
+    return single and is_stock(model._pk_expr)
 
 
 def _drop_key(meta: Any, data: dict[str, Any]) -> None:
@@ -152,7 +222,11 @@ def delete(
     Nullable references are set to NULL, unless `delete_nullable` has their rows
     deleted too: `Model.delete_instance`. The number of the object's own rows.
     """
-    own = plans.execute(dialect, type(instance).delete().where(instance._pk_expr()))
+    model = type(instance)
+    if _has_simple_key(model):
+        own = _deleted(dialect, model, instance._pk)
+    else:
+        own = plans.execute(dialect, model.delete().where(instance._pk_expr()))
     if not recursive:
         return own
     tree = _delete_tree(dialect, instance, delete_nullable, own)
@@ -194,7 +268,7 @@ def set_by_id(dialect: Dialect, model: Any, key: Any, value: Any) -> Work[Any]:
 
 def delete_by_id(dialect: Dialect, model: Any, key: Any) -> Work[int]:
     """Delete the row of a key: `Model.delete_by_id`; the number of rows."""
-    return plans.execute(dialect, model.delete().where(by_key(model, key)))
+    return _deleted(dialect, model, key)
 
 
 def get_or_create(

@@ -8,9 +8,11 @@ from typing import Any
 import peewee
 
 from peewee_async.core.boundary import Reply, Statement
-from peewee_async.core.decoding import decoder
+from peewee_async.core.decoding import Decode, decoder
 from peewee_async.core.dialect import Dialect, Family
 from peewee_async.core.execution import Plan, Work, finished
+from peewee_async.core.shapes import filled, nodes_of, of_select
+from peewee_async.core.templates import is_of_family, learn, recall
 
 
 def execute(dialect: Dialect, query: Any) -> Work[Any]:
@@ -32,7 +34,39 @@ def _gives_rowcount(query: Any) -> bool:
 
 def select(dialect: Dialect, query: Any, limit: int | None = None) -> Plan[list[Any]]:
     """Run a query that gives rows: a select, a raw one, a write with RETURNING."""
+    return _by_shape(dialect, query, _select, limit)
+
+
+def _select(dialect: Dialect, query: Any, limit: int | None) -> Plan[list[Any]]:
     return Plan(_statement(dialect, query, limit), decoder(dialect, query))
+
+
+def _by_shape(
+    dialect: Dialect, query: Any, make: Callable[..., Plan[Any]], *args: Any
+) -> Plan[Any]:
+    """Make a plan of a query, from the template of its shape if there is one.
+
+    make: makes the plan of dialect, query and the other arguments.
+    """
+    known = of_select(query)
+    bound = query._database
+    if known is None or not (bound is dialect.database or is_of_family(dialect, bound)):
+        return make(dialect, query, *args)
+    shape, values = known
+    model, key = query.model, (make, args, *shape)
+    plan = recall(dialect, model, key, values)
+    if plan is None:
+        plan = make(dialect, query, *args)
+        learn(
+            dialect,
+            model,
+            key,
+            plan,
+            lambda slots: make(dialect, filled(query, iter(slots)), *args),
+            [None] * len(values),
+            nodes_of(query),
+        )
+    return plan
 
 
 def raw(
@@ -87,12 +121,17 @@ def get(dialect: Dialect, query: Any) -> Plan[Any]:
     one, the model's DoesNotExist is raised. TypeError for a query without rows.
     """
     require_rows(query)
+    return _by_shape(dialect, query, _get)
+
+
+def _get(dialect: Dialect, query: Any) -> Plan[Any]:
     if isinstance(query, peewee.ModelSelect | peewee.ModelCompoundSelectQuery):
         query = query.paginate(1, 1)
     else:
         query = _limited(query, 1)
     statement = _statement(dialect, query, 1)
-    return Plan(statement, _First(dialect, query, statement))
+    model = getattr(query, "model", None)
+    return Plan(statement, _First(decoder(dialect, query), model, statement))
 
 
 def require_rows(query: Any) -> None:
@@ -114,6 +153,10 @@ def first(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
 def peek(dialect: Dialect, query: Any, n: int = 1) -> Plan[Any]:
     """Do the same with no LIMIT in the SQL; no more than n rows are fetched."""
     require_rows(query)
+    return _by_shape(dialect, query, _peek, n)
+
+
+def _peek(dialect: Dialect, query: Any, n: int) -> Plan[Any]:
     decode = decoder(dialect, query)
     limit = n if n > 0 else None
     return Plan(
@@ -142,6 +185,10 @@ def scalar(
 def scalars(dialect: Dialect, query: Any) -> Plan[list[Any]]:
     """Run a query for the first column of all its rows."""
     require_rows(query)
+    return _by_shape(dialect, query, _scalars)
+
+
+def _scalars(dialect: Dialect, query: Any) -> Plan[list[Any]]:
     query = query.tuples()
     decode = decoder(dialect, query)
 
@@ -161,6 +208,10 @@ def count(dialect: Dialect, query: Any, clear_limit: bool = False) -> Plan[int]:
         raise TypeError(
             f"A {type(query).__name__} writes rows: count those of a SELECT."
         )
+    return _by_shape(dialect, query, _count, clear_limit)
+
+
+def _count(dialect: Dialect, query: Any, clear_limit: bool) -> Plan[int]:
     inner = _countable(query)
     if clear_limit:
         inner._limit = inner._offset = None
@@ -175,6 +226,10 @@ def _selects(query: Any) -> bool:
 
 def exists(dialect: Dialect, query: Any) -> Plan[bool]:
     """Tell whether a query gives any row."""
+    return _by_shape(dialect, query, _exists)
+
+
+def _exists(dialect: Dialect, query: Any) -> Plan[bool]:
     if getattr(query, "_is_default", False):
         query = query.select(peewee.SQL("1"))
     if isinstance(query, peewee.RawQuery):
@@ -229,24 +284,26 @@ def _query_type(query: Any) -> int:
 class _InsertedKey:
     """Reads the key of an inserted row, or the list of keys of several."""
 
-    __slots__ = ("_dialect", "_many", "_query")
+    __slots__ = ("_decode", "_family", "_many")
 
     def __init__(self, dialect: Dialect, query: Any) -> None:
-        self._query = query
+        # What reads for a template must not keep the database alive.
+        unbound = query.clone().bind(None)
+        self._decode = decoder(dialect, unbound) if dialect.returning else None
+        self._family = dialect.family
         self._many = _query_type(query) != peewee.Insert.SIMPLE
-        self._dialect = dialect
 
     def __call__(self, reply: Reply) -> Any:
-        if not self._dialect.returning:
+        if self._decode is None:
             return self._last_id(reply)
-        rows = decoder(self._dialect, self._query)(reply)
+        rows = self._decode(reply)
         if self._many:
             return rows
         return _key_of(rows[0]) if rows else None
 
     def _last_id(self, reply: Reply) -> Any:
         # SQLite tells the last id of the connection even if nothing was inserted.
-        if self._dialect.family is Family.SQLITE and reply.rowcount == 0:
+        if self._family is Family.SQLITE and reply.rowcount == 0:
             return None
         return reply.lastrowid
 
@@ -264,18 +321,22 @@ def _key_of(row: Any) -> Any:
 class _First:
     """Reads the first row; a model's DoesNotExist, in peewee's words, without one."""
 
-    __slots__ = ("_decode", "_query", "_statement")
+    __slots__ = ("_decode", "_model", "_statement")
 
-    def __init__(self, dialect: Dialect, query: Any, statement: Statement) -> None:
-        self._decode = decoder(dialect, query)
-        self._query = query
+    def __init__(self, decode: Decode, model: Any, statement: Statement) -> None:
+        self._decode = decode
+        self._model = model
         self._statement = statement
+
+    def about(self, statement: Statement) -> _First:
+        """Make one that reads the reply to another statement."""
+        return _First(self._decode, self._model, statement)
 
     def __call__(self, reply: Reply) -> Any:
         rows = self._decode(reply)
         if rows:
             return rows[0]
-        model = getattr(self._query, "model", None)
+        model = self._model
         if model is None:
             return None
         statement = self._statement

@@ -793,3 +793,13 @@ def test_what_a_write_returns_can_be_read() -> None:
 def test_values_that_are_counted_have_names_of_their_own_too() -> None:
     query = User.select(peewee.Value(1), peewee.Value(1))
     assert "(SELECT %s AS `_0`, %s AS `_1` FROM" in sql_of(plans.count(MYSQL, query))
+
+
+def test_the_same_shape_reads_and_fails_as_the_first_one() -> None:
+    for name in ("ada", "bob", "cyd", "dee"):
+        query = User.select().where(User.name == name)
+        Script(plans.get(POSTGRES, query)).gets((1, name, 36))
+        script = Script(plans.get(POSTGRES, query)).gets()
+        with pytest.raises(User.DoesNotExist) as caught:
+            _ = script.result
+        assert str(caught.value).endswith(f"\nParams: ['{name}', 1, 0]")
