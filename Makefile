@@ -4,7 +4,8 @@ UNIT ?= .venv-unit
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: demo test faults unit coverage soak check floor services test-services clean
+.PHONY: demo test faults unit coverage soak check floor services test-services clean \
+	bench bench-quick
 
 # $(call install,ARGUMENTS): the environment of the folder that $@ is in. The
 # lock is for two `make` at once; where there is no flock, run one at a time.
@@ -12,27 +13,36 @@ lock = $(if $(shell command -v flock),flock $(@D).lock)
 install = $(lock) sh -ec 'test $@ -nt pyproject.toml && exit; \
 	$(PYTHON) -m venv --clear $(@D); \
 	$(@D)/bin/python -m pip install -qq -U "pip>=25.1"; \
-	$(@D)/bin/python -m pip install -qq -e $(1); \
+	$(@D)/bin/python -m pip install -qq $(1); \
 	touch $@'
 
 .venv/ready: pyproject.toml
-	@$(call install,. --group test --group lint)
+	@$(call install,-e . --group test --group lint)
 
 $(UNIT)/ready: pyproject.toml
-	@$(call install,. --group unit)
+	@$(call install,-e . --group unit)
 
 .venv-floor/ready: pyproject.toml
-	@$(call install,. --group test peewee==4.3.0 aiopg==1.4.0 aiomysql==0.3.2 \
+	@$(call install,-e . --group test peewee==4.3.0 aiopg==1.4.0 aiomysql==0.3.2 \
 		aiosqlite==0.22.1)
 
 .venv-demo-sqlite/ready: pyproject.toml
-	@$(call install,.[sqlite])
+	@$(call install,-e .[sqlite])
 
 .venv-demo-postgres/ready: pyproject.toml
-	@$(call install,.[postgresql] --group servers)
+	@$(call install,-e .[postgresql] --group servers)
 
 .venv-demo-mysql/ready: pyproject.toml
-	@$(call install,.[mysql])
+	@$(call install,-e .[mysql])
+
+# A competitor that cannot be installed is missing in the benchmarks, with the reason.
+COMPETITORS = ours driver sync_peewee pwasyncio tortoise_orm sqlalchemy_asyncio
+.venv-bench-ours/ready: package = -e .
+.venv-bench-%/ready: pyproject.toml
+	@{ $(call install,$(package) --group bench-$*); } 2>.venv-bench-$*.log || true
+
+.venv-bench/ready: pyproject.toml
+	@$(call install,--group servers)
 
 demo: .venv-demo-$(DB)/ready
 	@.venv-demo-$(DB)/bin/python examples/demo.py $(DB)
@@ -73,6 +83,13 @@ LONG = faults test_abandoned.py test_cancellation.py test_load.py test_soak.py
 floor: .venv-floor/ready
 	@.venv-floor/bin/python -m pytest -q tests/unit tests/integration \
 		$(LONG:%=--ignore=tests/integration/%)
+
+# OPTIONS="--backends postgres --workloads A C"; `--help` names them all.
+bench: .venv-bench/ready $(COMPETITORS:%=.venv-bench-%/ready)
+	@.venv-bench/bin/python -m benchmarks $(OPTIONS)
+
+bench-quick: OPTIONS += --quick
+bench-quick: bench
 
 services:
 	@docker compose up --quiet-pull -d --wait

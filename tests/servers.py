@@ -232,13 +232,13 @@ class _Home:
 @contextmanager
 def _home() -> Iterator[_Home]:
     account = _account()
-    with tempfile.TemporaryDirectory(prefix="peewee-async-", dir=_place()) as folder:
+    with tempfile.TemporaryDirectory(prefix="peewee-async-", dir=place()) as folder:
         home = _Home(Path(folder).resolve(), account)
         home.own(home.folder)
         yield home
 
 
-def _place() -> str | None:
+def place() -> str | None:
     """Tell where data goes: making a table takes ten times as long on a disk.
 
     Of a place that the user names in TMPDIR, tempfile knows.

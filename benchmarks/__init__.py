@@ -1,0 +1,1 @@
+"""What the package costs, beside its drivers and beside others: `make bench`."""
