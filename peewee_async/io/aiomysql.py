@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 from pymysql.err import InternalError, MySQLError, OperationalError
@@ -12,6 +11,7 @@ from peewee_async.io.aiomysql_cursors import Cursors
 from peewee_async.io.aiomysql_driver import Driver
 from peewee_async.io.aiomysql_errors import unreadable
 from peewee_async.io.errors import driver_errors
+from peewee_async.io.sockets import Watch
 
 
 async def connect(**options: Any) -> Connection:
@@ -32,6 +32,7 @@ class Connection:
     def __init__(self, driver: Driver) -> None:
         self.driver = driver
         self._cursors = Cursors(driver)
+        self._watch = Watch(driver.fileno())
         self.server_version = driver.get_server_info()
         self.session = driver.thread_id()
         self.abandoned = self._under_way = self._aborted = False
@@ -42,7 +43,8 @@ class Connection:
 
     @property
     def alive(self) -> bool:
-        return not self.closed and not self.driver.was_told()
+        # The server may have said why it closes.
+        return not (self.closed or self._watch.readable())
 
     @property
     def status(self) -> Status:
@@ -53,28 +55,35 @@ class Connection:
     async def execute(self, statement: Statement) -> Reply:
         with driver_errors:
             sql = self.driver.render(statement.sql, statement.params)
-            return await self._checked(self._cursors.execute(sql, statement))
+            self._under_way = True  # and still so if the wait is interrupted
+            try:
+                reply = await self._cursors.execute(sql, statement)
+            except Exception as error:
+                await self._failed(error)
+                raise
+            self._under_way = False
+            return reply
 
     async def fetch(self, fetch: Fetch) -> Reply:
         with driver_errors:
-            return await self._checked(self._cursors.fetch(fetch))
-
-    async def _checked(self, work: Coroutine[Any, Any, Reply]) -> Reply:
-        self._under_way = True  # and still so if the wait is interrupted
-        try:
-            reply = await work
-        except MySQLError as error:
+            self._under_way = True
+            try:
+                reply = await self._cursors.fetch(fetch)
+            except Exception as error:
+                await self._failed(error)
+                raise
             self._under_way = False
-            # An error does not tell if it ended the transaction or connection.
-            may_be_end = isinstance(error, OperationalError | InternalError)
-            if may_be_end or self.status is Status.OPEN:
-                await self.driver.ask_status()
-            raise
-        except Exception as error:
+            return reply
+
+    async def _failed(self, error: Exception) -> None:
+        if not isinstance(error, MySQLError):
             self.abort()  # somewhere in a reply, which nobody can go on reading
             raise unreadable(error) from error
         self._under_way = False
-        return reply
+        # An error does not tell if it ended the transaction or connection.
+        may_be_end = isinstance(error, OperationalError | InternalError)
+        if may_be_end or self.status is Status.OPEN:
+            await self.driver.ask_status()
 
     def abort(self) -> None:
         if not self._aborted:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import Any
 
 from peewee_async.core.boundary import Fetch, Reply, Statement
 from peewee_async.io.aiomysql_driver import Driver
 from peewee_async.io.spool import PORTION, Rows, Spool
+
+_name = itemgetter(0)
 
 
 class Rest:
@@ -17,7 +20,7 @@ class Rest:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._result = driver._result
-        self._columns = tuple(column[0] for column in self._result.description)
+        self._columns = tuple(map(_name, self._result.description))
         self._spool: Spool | None = None
 
     async def read(self, limit: int) -> Reply:
@@ -87,7 +90,7 @@ class Cursors:
         result = self._driver._result
         while self._driver._result.has_next:
             await self._driver.next_result()
-        names = result.description and tuple(item[0] for item in result.description)
+        names = result.description and tuple(map(_name, result.description))
         rows = (result.rows or ())[: statement.limit]
         return Reply(rows, names, result.affected_rows, result.insert_id)
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pymysql.constants import CLIENT
+from pymysql.constants import CLIENT, SERVER_STATUS
 from pymysql.err import MySQLError, OperationalError
 
 from peewee_async.core.boundary import Status
 from peewee_async.io.aiomysql_errors import LARGE, no_tls, too_long
+from peewee_async.io.aiomysql_packets import Packets
 from peewee_async.io.aiomysql_tls import take_tls
 from peewee_async.io.aiomysql_transport import drop
 from peewee_async.io.aiomysql_values import Values
-from peewee_async.io.sockets import readable
 
+_AUTOCOMMIT = SERVER_STATUS.SERVER_STATUS_AUTOCOMMIT
+_TRANSACTION = _AUTOCOMMIT | SERVER_STATUS.SERVER_STATUS_IN_TRANS
 _SENDS_FILE = re.compile(rb"\s*LOAD\s+(DATA|XML)\s.*?\bLOCAL\s+INFILE\b", re.I | re.S)
 
 
-class Driver(Values):
+class Driver(Packets, Values):
     """A connection that commits by itself and takes one statement at a time.
 
     aiomysql sends a password as Latin-1, talks in the clear to a server that says it
@@ -46,7 +48,7 @@ class Driver(Values):
     @property
     def transaction(self) -> Status:
         # Without autocommit the next statement is in a transaction that nobody ends.
-        is_open = self.get_transaction_status() or not self.get_autocommit()
+        is_open = self.server_status & _TRANSACTION != _AUTOCOMMIT
         return Status.OPEN if is_open and not self.gone else Status.IDLE
 
     @property
@@ -58,18 +60,21 @@ class Driver(Values):
     @property
     def unasked(self) -> bool:
         """Whether the server has said something more than it was asked."""
-        reading = self.sending or (self._result is not None and self._result.has_next)
-        return not reading and self._reader is not None and bool(self._reader._buffer)
+        if self._reader is None or not self._reader._buffer:
+            return False
+        return not (
+            self.sending or (self._result is not None and self._result.has_next)
+        )
 
     @property
     def sending(self) -> bool:
         """Whether the server is in the middle of sending rows."""
         return self._result is not None and bool(self._result.unbuffered_active)
 
-    def was_told(self) -> bool:
-        """Whether the server has said something, perhaps why it closes."""
+    def fileno(self) -> int:
+        """Give the number of the socket."""
         raw = self._writer.transport.get_extra_info("socket")
-        return bool(self._reader._buffer) or readable(raw.fileno())
+        return int(raw.fileno())
 
     async def ask_status(self) -> None:
         """Have the server tell whether there is a transaction; an error does not."""

@@ -33,6 +33,8 @@ class Values(aiomysql.Connection):  # type: ignore[misc]
         self.sql_mode = f"{mode}, NAMES {self._charset}"
 
     def escape(self, obj: Any) -> str:
+        if type(obj) is int:
+            return str(obj)
         if isinstance(obj, bytes | bytearray | memoryview):
             return f"_binary X'{bytes(obj).hex()}'"
         if type(obj) in _SEQUENCES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
@@ -9,8 +10,11 @@ from peewee_async.io.aiopg_addresses import with_addresses
 from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.aiopg_hstore import HStore, hstore_of
+from peewee_async.io.aiopg_rows import rows_of
 from peewee_async.io.errors import driver_errors
-from peewee_async.io.sockets import readable
+from peewee_async.io.sockets import Watch
+
+_name = attrgetter("name")
 
 
 async def connect(**options: Any) -> Connection:
@@ -28,20 +32,21 @@ class Connection:
     def __init__(self, driver: Driver, hstore: HStore | None) -> None:
         driver.forget_notices()
         self.driver = driver
+        self._raw = driver.raw
+        self._watch = Watch(self._raw.fileno())
         self._hstore = hstore
         self.server_version = driver.server_version
-        self.session = driver.raw.get_backend_pid()
-        self._cursors = Cursors(self._send)
+        self.session = self._raw.get_backend_pid()
+        self._cursors = Cursors(self.execute)
         self._gone = self.abandoned = False
 
     @property
     def closed(self) -> bool:
-        return self._gone or bool(self.driver.closed)
+        return self._gone or bool(self._raw.closed)
 
     @property
     def alive(self) -> bool:
-        raw = self.driver.raw
-        return not (self.closed or raw.notices or readable(raw.fileno()))
+        return not (self.closed or self._raw.notices or self._watch.readable())
 
     @property
     def status(self) -> Status:
@@ -52,7 +57,18 @@ class Connection:
     async def execute(self, statement: Statement) -> Reply:
         if statement.cursor is not None:
             return await self._cursors.open(statement, self._is_outside)
-        return await self._send(*statement[:3])
+        with driver_errors:
+            if self.closed:
+                raise ConnectionError("it is closed already") from self.driver.failure
+            cursor = await self.driver.send(statement.sql, statement.params)
+            description = cursor.description  # libpq has the whole reply by now
+            if description is None:
+                return Reply((), None, cursor.rowcount)
+            try:
+                rows = await rows_of(cursor, statement.limit, self._hstore)
+                return Reply(rows, tuple(map(_name, description)), cursor.rowcount)
+            finally:
+                cursor.close()  # else it keeps the rows until the next statement
 
     async def fetch(self, fetch: Fetch) -> Reply:
         return await self._cursors.fetch(fetch, self._is_outside)
@@ -60,30 +76,6 @@ class Connection:
     @property
     def _is_outside(self) -> bool:
         return self.status is not Status.OPEN
-
-    async def _send(
-        self, sql: str, params: tuple[Any, ...] = (), limit: int | None = None
-    ) -> Reply:
-        with driver_errors:
-            if self.closed:
-                raise ConnectionError("it is closed already") from self.driver.failure
-            self.driver.require_quoting()
-            cursor = await self.driver.cursor()
-            try:
-                await cursor.execute(sql, params)
-            finally:
-                self.driver.forget_notices()
-            try:
-                raw = cursor.raw  # libpq has the whole reply by now
-                if raw.description is None:
-                    return Reply((), None, raw.rowcount)
-                names = tuple(column[0] for column in raw.description)
-                rows = raw.fetchall() if limit is None else raw.fetchmany(limit)
-                if self._hstore is not None:
-                    rows = await self._hstore.cast(rows, raw)
-                return Reply(rows, names, raw.rowcount)
-            finally:
-                cursor.close()
 
     def abort(self) -> None:
         if not self._gone:  # else its socket's number may be another connection's

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
 
 from peewee_async.core.boundary import Fetch, Reply, Statement
-
-
-class Send(Protocol):
-    """Sends one statement."""
-
-    async def __call__(self, sql: str, params: tuple[Any, ...] = ()) -> Reply: ...
 
 
 class Cursors:
@@ -19,7 +13,7 @@ class Cursors:
     See https://www.postgresql.org/docs/current/sql-declare.html.
     """
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Callable[[Statement], Awaitable[Reply]]) -> None:
         self._send = send
         self._held: set[str] = set()
 
@@ -35,7 +29,7 @@ class Cursors:
         """
         sql, params, limit, name = statement
         kind = "NO SCROLL CURSOR WITH HOLD" if hold else "NO SCROLL CURSOR"
-        await self._send(f"DECLARE {name} {kind} FOR {sql}", params)
+        await self._send(Statement(f"DECLARE {name} {kind} FOR {sql}", params))
         if hold:
             self._held.add(str(name))
         return await self.fetch(Fetch(str(name), limit or 0), hold)
@@ -48,7 +42,7 @@ class Cursors:
         """
         if is_outside and not fetch.limit and fetch.cursor not in self._held:
             return Reply()
-        reply = await self._send(fetch.sql)
+        reply = await self._send(Statement(fetch.sql))
         if not fetch.limit:
             self._held.discard(fetch.cursor)
         return reply

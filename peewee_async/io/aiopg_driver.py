@@ -36,6 +36,7 @@ class Driver(aiopg.Connection):
     """
 
     _strings: str | None = None
+    _cursor_kept: Any = None
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**_DEFAULTS | options)
@@ -57,6 +58,26 @@ class Driver(aiopg.Connection):
 
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
+
+    async def send(self, sql: str, params: tuple[Any, ...]) -> Any:
+        """Send a statement and wait for the reply: a cursor of psycopg2 that has it.
+
+        The next statement may be sent by the same cursor unless it is closed. aiopg's
+        own costs more than the rest of a short statement.
+        """
+        if self._strings == "off":
+            self.require_quoting()
+        cursor = self._cursor_kept
+        if cursor is None or cursor.closed:
+            cursor = self._cursor_kept = self._conn.cursor()
+        waiter = self._create_waiter("send")
+        try:
+            cursor.execute(sql, params)
+            await self._poll(waiter, None)
+        finally:
+            self._waiter = None
+            self.forget_notices()
+        return cursor
 
     async def _poll(self, waiter: Future[None], timeout: float | None) -> None:
         said = "".join(self._conn.notices)
@@ -86,14 +107,13 @@ class Driver(aiopg.Connection):
         return self
 
     def require_quoting(self) -> None:
-        """Raise, and close the connection, if values could carry SQL.
+        """Raise, and close the connection, if values could carry SQL by now.
 
         psycopg2 looks once whether backslashes in strings are escapes, and libpq all
         the time: if they were when it connected, and are not any more, their quotes
         do not fit.
         """
-        now = self._conn.get_parameter_status(_STRINGS)
-        if self._strings == "off" and now != "off":
+        if self._conn.get_parameter_status(_STRINGS) != "off":
             self.abort()
             raise NotSupportedError(
                 f"{_STRINGS} was turned on after connecting with it off: values cannot "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 
 from psycopg2 import extensions, extras
@@ -12,6 +13,8 @@ from peewee_async.io.aiopg_driver import Driver
 FIRST_OWN_TYPE = 16384
 
 Row = tuple[Any, ...]
+
+_type = attrgetter("type_code")
 
 
 class HStore:
@@ -25,6 +28,10 @@ class HStore:
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._others: set[int] = set()  # own types of the database that are no HStore
+
+    def concerns(self, cursor: Any) -> bool:
+        """Whether there are columns of types that do not come with the server."""
+        return max(map(_type, cursor.description), default=0) >= FIRST_OWN_TYPE
 
     async def cast(self, rows: list[Row], cursor: Any) -> list[Row]:
         """Give the rows of a cursor with dicts for HStore values of new types."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
+from operator import itemgetter
 from typing import Any
 
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiosqlite_cursors import Cursors
 from peewee_async.io.aiosqlite_driver import Driver
 from peewee_async.io.errors import driver_errors
+
+_name = itemgetter(0)
 
 
 async def connect(*, opener: Callable[[], sqlite3.Connection]) -> Connection:
@@ -47,15 +50,15 @@ class Connection:
 
     async def execute(self, statement: Statement) -> Reply:
         # Sending and fetching in one function is one hop to the thread, not two.
-        return await self._in_thread(self._run, statement)
-
-    async def fetch(self, fetch: Fetch) -> Reply:
-        return await self._in_thread(self._cursors.fetch, fetch)
-
-    async def _in_thread(self, work: Callable[[Any], Reply], request: Any) -> Reply:
         with driver_errors:
             self._require_open()
-            reply: Reply = await self.driver._execute(work, request)
+            reply: Reply = await self.driver._execute(self._run, statement)
+            return reply
+
+    async def fetch(self, fetch: Fetch) -> Reply:
+        with driver_errors:
+            self._require_open()
+            reply: Reply = await self.driver._execute(self._cursors.fetch, fetch)
             return reply
 
     def _run(self, statement: Statement) -> Reply:
@@ -68,7 +71,7 @@ class Connection:
         try:
             if cursor.description is None:
                 return Reply((), None, cursor.rowcount, cursor.lastrowid)
-            names = tuple(column[0] for column in cursor.description)
+            names = tuple(map(_name, cursor.description))
             rows = cursor.fetchall() if limit is None else cursor.fetchmany(limit)
             return Reply(rows, names, cursor.rowcount, cursor.lastrowid)
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from threading import Thread
 from typing import Any
@@ -15,7 +16,7 @@ class Driver(aiosqlite.Connection):
     """A connection that its thread closes in the end, whoever may have given it up.
 
     aiosqlite forgets one whose opening was interrupted, and its thread breaks when
-    the event loop is closed before a statement has ended.
+    the event loop is closed before a statement has ended, and keeps the last rows.
     """
 
     def __init__(self, opener: Callable[[], sqlite3.Connection]) -> None:
@@ -48,9 +49,17 @@ class Driver(aiosqlite.Connection):
 
 
 def _work(tasks: Any) -> None:
-    while True:
+    """Do what comes, and keep nothing of it while there is nothing to do."""
+    result: object = None
+    while result is not aiosqlite._STOP_RUNNING_SENTINEL:
+        future, function = tasks.get()
+        tell: Callable[..., None] = aiosqlite.set_result
         try:
-            aiosqlite._connection_worker_thread(tasks)
-            return
-        except RuntimeError:  # nobody to answer: the event loop is closed
-            continue
+            result = function()
+        except BaseException as error:
+            result, tell = error, aiosqlite.set_exception
+        if future is not None:
+            with suppress(RuntimeError):  # nobody to answer: the event loop is closed
+                future.get_loop().call_soon_threadsafe(tell, future, result)
+        if result is not aiosqlite._STOP_RUNNING_SENTINEL:
+            future = function = result = None

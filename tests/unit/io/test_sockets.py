@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from peewee_async.io.sockets import readable
+from peewee_async.io.sockets import Watch
 
 
 @pytest.mark.parametrize("has_poll", [True, False])
@@ -18,10 +18,11 @@ def test_what_has_come_in_and_the_end_can_be_read(
         monkeypatch.delattr(select, "poll", raising=False)
     one, other = socket.socketpair()
     with one, other:
-        assert not readable(one.fileno())
+        watch = Watch(one.fileno())
+        assert not watch.readable()
         other.send(b"x")
-        assert readable(one.fileno())
+        assert watch.readable()
         assert one.recv(10) == b"x"
-        assert not readable(one.fileno())
+        assert not watch.readable()
         other.close()
-        assert readable(one.fileno())
+        assert watch.readable()
