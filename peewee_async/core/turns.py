@@ -48,7 +48,7 @@ class Turns(Generic[W]):
     def give(self) -> tuple[W | None, list[W]]:
         """Give the turn back; then `next_one` tells whose it is."""
         self._busy = False
-        return self.next_one()
+        return self.next_one() if self._waiting else (None, [])
 
     def next_one(self) -> tuple[W | None, list[W]]:
         """Tell whose turn it is now, and those whose block has ended.

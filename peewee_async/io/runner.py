@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Coroutine
 from threading import local
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from peewee_async.core.boundary import Fetch, Reply, Request
-from peewee_async.core.execution import Execution, Plan, Work
+from peewee_async.core.boundary import Reply, Request, Statement
+from peewee_async.core.execution import Execution, Plan, Steps, Work
 from peewee_async.io.protocols import Connection
 
 T = TypeVar("T")
@@ -29,30 +30,36 @@ class Sent(local):
 _sent = Sent()
 
 
-async def run(work: Work[T], connection: Connection) -> T:
+def run(work: Work[T], connection: Connection) -> Coroutine[Any, Any, T]:
     """Do the work on a connection that nobody else uses meanwhile.
 
     If the wait for a reply is interrupted, the connection is aborted: its server may
     still be at the statement, so the next reply on it would be a foreign one.
     """
     if isinstance(work, Plan):
-        return work.read(await _execute(connection, work.statement))
-    execution = Execution(work)
+        return _ask(connection, work.statement, work.read)
+    return _run_steps(work, connection)
+
+
+async def _run_steps(steps: Steps[T], connection: Connection) -> T:
+    execution = Execution(steps)
     try:
-        statement = execution.start()
-        while statement is not None:
+        request = execution.start()
+        while request is not None:
             try:
-                reply = await _execute(connection, statement)
+                reply = await _ask(connection, request, _whole)
             except Exception as error:
-                statement = execution.fail(error)
+                request = execution.fail(error)
             else:
-                statement = execution.feed(reply)
+                request = execution.feed(reply)
     finally:
         execution.abort()
     return execution.result
 
 
-async def _execute(connection: Connection, request: Request) -> Reply:
+async def _ask(
+    connection: Connection, request: Request, read: Callable[[Reply], T]
+) -> T:
     _sent.count += 1
     if _sent.count >= PACE:
         _sent.count = 0
@@ -60,11 +67,17 @@ async def _execute(connection: Connection, request: Request) -> Reply:
     if logger.isEnabledFor(logging.DEBUG):
         logger.debug((request.sql, request.params))
     try:
-        if isinstance(request, Fetch):
-            return await connection.fetch(request)
-        return await connection.execute(request)
+        if isinstance(request, Statement):
+            reply = await connection.execute(request)
+        else:
+            reply = await connection.fetch(request)
     except Exception:
         raise
     except BaseException:
         connection.abort()
         raise
+    return read(reply)
+
+
+def _whole(reply: Reply) -> Reply:
+    return reply

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import peewee
 
@@ -59,7 +59,8 @@ class Session:
 
         make: gives the work once the transactions will not change any more.
         """
-        await self._turn(block)
+        if not self.turns.take(block):
+            await self._turn(block)
         try:
             return await self.run_now(make)
         finally:
@@ -76,6 +77,7 @@ class Session:
         except BaseException as error:
             cause = error.__cause__  # of the error itself, the frames refer to this
             if connection.closed:
+                self.pool.aborted(connection)
                 transactions.lose(BROKEN, cause=cause)
             else:
                 refused = isinstance(error, peewee.DatabaseError)
@@ -110,8 +112,6 @@ class Session:
             self.pool.give_back(self.connection)
 
     async def _turn(self, block: Block) -> None:
-        if self.turns.take(block):
-            return
         if block.ended:
             raise BlockEnded(block)
         turn: Turn = asyncio.get_running_loop().create_future()
@@ -168,17 +168,14 @@ class BlockEnded(RuntimeError):
         super().__init__(f"{block!r} has ended: nothing can be done in it any more.")
 
 
-async def run_limited(work: Work[T], connection: Connection, pool: Pool) -> T:
+def run_limited(
+    work: Work[T], connection: Connection, pool: Pool
+) -> Coroutine[Any, Any, T]:
     """Do the work, within the `query_timeout` of the pool if it has one."""
     limit = pool.options.query_timeout
-    try:
-        if limit is None:
-            return await run(work, connection)
-        return await _run_within(limit, work, connection)
-    except BaseException:
-        if connection.abandoned:
-            pool.aborted(connection)
-        raise
+    if limit is None:
+        return run(work, connection)
+    return _run_within(limit, work, connection)
 
 
 async def _run_within(limit: float, work: Work[T], connection: Connection) -> T:

@@ -141,9 +141,9 @@ class Sessions:
     def __init__(self, dialect: Dialect, make_pool: Callable[[], Pool]) -> None:
         self.dialect = dialect
         self._make_pool = make_pool
-        # Each thread may have an event loop of its own.
+        # Each thread may have an event loop of its own: they are replaced all at once.
         self._lock = Lock()
-        self._pools: list[Pool] = []
+        self._pools: tuple[Pool, ...] = ()
         _living.add(self)
 
     @property
@@ -153,7 +153,9 @@ class Sessions:
         Raises peewee.OperationalError if that task is in a block that was lost.
         """
         frames = _frames.get(None)
-        frame = frames.get(self) if frames else None
+        if not frames:
+            return None
+        frame = frames.get(self)
         return None if frame is None or frame.is_elsewhere else frame.current()
 
     def enter(self, frame: Frame | None) -> None:
@@ -188,17 +190,15 @@ class Sessions:
     def open_pool(self) -> Pool | None:
         """The pool of the running event loop, if there is one."""
         loop = asyncio.get_running_loop()
-        with self._lock:
-            for pool in self._pools:
-                if pool.loop is loop and not pool.closed and not pool.inherited:
-                    return pool
+        for pool in self._pools:
+            if pool.loop is loop and not pool.closed and not pool.inherited:
+                return pool
         return None
 
     @property
     def _pools_here(self) -> list[Pool]:
         loop = asyncio.get_running_loop()
-        with self._lock:
-            here = [pool for pool in self._pools if pool.loop is loop]
+        here = [pool for pool in self._pools if pool.loop is loop]
         return [pool for pool in here if not pool.inherited]
 
     @property
@@ -209,7 +209,7 @@ class Sessions:
             self.forget_dead()
             pool = self._make_pool()
             with self._lock:
-                self._pools.append(pool)
+                self._pools += (pool,)
         return pool
 
     def forget_dead(self) -> None:
@@ -219,7 +219,7 @@ class Sessions:
         """
         with self._lock:
             dead = [pool for pool in self._pools if _is_dead(pool)]
-            self._pools = [pool for pool in self._pools if pool not in dead]
+            self._pools = tuple(pool for pool in self._pools if pool not in dead)
         for pool in dead:
             if pool.loop.is_closed():
                 pool.forget()
@@ -345,9 +345,7 @@ class Sessions:
 
     def forget_all(self) -> None:
         """Drop every connection at once: the program ends."""
-        with self._lock:
-            pools = list(self._pools)
-        for pool in pools:
+        for pool in self._pools:
             pool.forget()
 
 

@@ -466,7 +466,7 @@ async def test_cycles_leave_nothing(
     assert asyncio.all_tasks() == tasks
     loop: Any = asyncio.get_running_loop()
     assert [timer for timer in loop._scheduled if not timer.cancelled()] == []
-    assert objects.database.ready_sessions()._pools == []
+    assert not objects.database.ready_sessions()._pools
     if backend.name != "sqlite":
         await until_sessions(backend, sync, 0)
 

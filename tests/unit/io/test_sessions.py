@@ -724,7 +724,7 @@ async def test_cycles_of_a_database_leave_nothing(
         await database.send("SELECT 1")
         await database.aio_close()
     assert server.alive == []
-    assert database.sessions._pools == []
+    assert not database.sessions._pools
 
 
 async def test_tells_whether_a_loop_runs() -> None:
