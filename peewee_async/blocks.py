@@ -138,6 +138,10 @@ class BlockContext:
         try:
             if error is None or isinstance(error, Exception):
                 callbacks = await _end(frame, error)
+            elif frame.session.pool.loop.is_closed():
+                # The coroutine is collected, and nothing can be waited for any more.
+                frame.session.connection.abort()
+                return
             else:
                 # The task is to stop, and may be stopped again while it cleans up.
                 _cut_off(frame)

@@ -141,6 +141,8 @@ class Session:
         self._tell(*self.turns.give())
 
     def _tell(self, next_one: Turn | None, stranded: list[Turn]) -> None:
+        if next_one is not None and self.pool.loop.is_closed():
+            return  # nobody can be told anything
         while next_one is not None and next_one.done():
             # It was cancelled in this very turn of the loop; there may be many.
             next_one, more = self.turns.give()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -234,7 +235,8 @@ class FakeConnection:
         """Be gone, as if the server had died; a statement that is held fails."""
         self.closed = True
         if self._hold is not None:
-            self._hold.release()
+            with suppress(RuntimeError):  # its event loop is closed
+                self._hold.release()
 
     def abort(self) -> None:
         if not self._aborted:

@@ -740,6 +740,41 @@ def test_a_generator_left_open_at_the_end_of_the_loop_is_rolled_back(
     assert caplog.records == []
 
 
+@pytest.mark.parametrize("in_statement", [False, True])
+def test_blocks_in_a_loop_that_was_closed_end_without_a_word(
+    server: FakeServer, database: FakeDatabase, in_statement: bool
+) -> None:
+    tasks: list[Any] = []
+    if in_statement:
+        server.hold("SLOW")
+
+    async def child() -> None:
+        await database.send("SLOW")
+        await asyncio.Event().wait()
+
+    async def wait() -> None:
+        async with database.aio_atomic():
+            tasks.extend(asyncio.create_task(child()) for _ in range(2))
+            await asyncio.wait(tasks)
+
+    async def start() -> None:
+        task = asyncio.create_task(wait())
+        await turns()
+        tasks.append(task)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(start())
+    loop.close()
+    while tasks:
+        task = tasks.pop(0)
+        task._log_destroy_pending = False  # asyncio has something to say of each
+        task.get_coro().close()
+    del task
+    gc.collect()
+    asyncio.run(database.aio_connect())
+    assert (server.alive, server.committed) == ([], [])
+
+
 async def test_a_generator_that_is_run_to_its_end_commits(
     server: FakeServer, database: FakeDatabase, objects: Manager
 ) -> None:
