@@ -17,7 +17,7 @@ from benchmarks.running import Outcome, Task, run
 from benchmarks.workloads import PEOPLE, QUICK_PEOPLE, WORKLOADS
 from tests import servers
 
-ROUNDS, QUICK_ROUNDS = 15, 3
+ROUNDS, QUICK_ROUNDS = 9, 3
 
 
 @contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,9 +58,10 @@ class Course:
         async with AsyncExitStack() as stack:
             await self._start(stack)
             for turn in range(self.task.rounds + 1):  # the first is for warming up
-                await self._round(turn)
+                await self.round(turn, counts=turn > 0)
             for one in (*self.workers.values(), self.keeper):
-                await one.tell("close")
+                with suppress(WorkerFailed, TimeoutError):  # it has said so on stderr
+                    await one.tell("close")
 
     async def _start(self, stack: AsyncExitStack) -> None:
         # The keeper makes the tables and looks after them: nobody checks himself.
@@ -73,46 +73,46 @@ class Course:
         for name in self.task.competitors:
             where = environment(name)
             if where.reason is not None:
-                self._lacks(name, where.reason)
+                self._drop(name, where.reason)
                 continue
             one = await stack.enter_async_context(worker(name, where))
             try:
                 self.outcome.about[name] = (await self._open(one))["about"]
             except (WorkerFailed, NotDone, TimeoutError) as reason:
-                self._lacks(name, str(reason))
+                self._drop(name, str(reason) or "it gave no answer in time")
             else:
                 self.workers[name] = one
 
     async def _open(self, one: Worker) -> dict[str, Any]:
         return await one.tell("open", family=self.outcome.family, place=self.place)
 
-    def _lacks(self, name: str, reason: str, workloads: Iterable[str] = ()) -> None:
-        for workload in workloads or self.task.workloads:
-            self.outcome.missing.setdefault((workload, name), reason)
-
-    async def _round(self, turn: int) -> None:
+    async def round(self, turn: int, counts: bool) -> None:
+        """Let every competitor do every workload once; counts: whether it is kept."""
         for name in self.task.workloads:
             for competitor in rotated(list(self.workers), turn):
                 if (name, competitor) in self.outcome.missing:
                     continue
-                await self._attempt(WORKLOADS[name], competitor, counts=turn > 0)
+                await self._attempt(WORKLOADS[name], competitor, counts)
 
     async def _attempt(self, work: Workload, competitor: str, counts: bool) -> None:
-        key = (work.name, competitor)
         try:
             taken = await self._take(work, competitor, self.task.retakes * counts)
         except (WorkerFailed, NotDone) as reason:
-            self._drop(key, str(reason))
+            self._drop(competitor, str(reason), work.name)
         except TimeoutError:
+            # Whatever it still answers would be taken for something else.
             self.workers.pop(competitor)
-            self._lacks(competitor, "it gave no answer in time")
+            self._drop(competitor, "it gave no answer in time")
         else:
             if counts:
+                key = (work.name, competitor)
                 self.outcome.repetitions.setdefault(key, []).append(taken)
 
-    def _drop(self, key: tuple[str, str], reason: str) -> None:
-        self.outcome.repetitions.pop(key, None)
-        self.outcome.missing[key] = reason
+    def _drop(self, competitor: str, reason: str, workload: str | None = None) -> None:
+        """Take a competitor out, of all workloads if none is named."""
+        for name in (workload,) if workload else self.task.workloads:
+            self.outcome.repetitions.pop((name, competitor), None)
+            self.outcome.missing.setdefault((name, competitor), reason)
 
     async def _take(self, work: Workload, competitor: str, retakes: int) -> Repetition:
         """Take a repetition, again if the machine was disturbed, but not for ever."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from benchmarks.measures import Repetition
 from benchmarks.report import aligned, as_json, lines
 from benchmarks.running import Outcome, Task
+from benchmarks.workloads import WORKLOADS
 
 TASK = Task(
     workloads=("A", "B"),
@@ -18,16 +21,18 @@ TASK = Task(
 
 
 def taken(wall: float, cpu: float) -> Repetition:
-    return Repetition(wall, cpu, before=1, after=1)
+    """Make a repetition of A; times are microseconds for one unit."""
+    units = WORKLOADS["A"].quick * 1e-6
+    return Repetition(wall * units, cpu * units, before=1, after=1)
 
 
 def outcome() -> Outcome:
     found = Outcome("postgres", "a server")
     found.about["ours"] = "peewee-async 1"
     found.repetitions = {
-        ("A", "ours"): [taken(0.02, 0.01), taken(0.04, 0.01)],
-        ("A", "driver"): [taken(0.02, 0.01), taken(0.02, 0.01)],
-        ("A", "sync_peewee"): [taken(0.02, 0.02), taken(0.02, 0.02)],
+        ("A", "ours"): [taken(100, 50), taken(200, 50)],
+        ("A", "driver"): [taken(100, 50), taken(100, 50)],
+        ("A", "sync_peewee"): [taken(100, 100), taken(100, 100)],
     }
     found.missing = {
         ("B", "ours"): "too tired",
@@ -73,7 +78,9 @@ def test_json_has_everything() -> None:
     found = json.loads(json.dumps(as_json([outcome()], TASK)))
     backend = found["backends"]["postgres"]
     ours = backend["results"][0]
-    assert ours["over_driver"] == {"median": 1.5, "low": 1.2, "cpu": 1.0}
-    assert [one["wall"] for one in ours["repetitions"]] == [0.02, 0.04]
+    assert ours["over_driver"] == pytest.approx({"median": 1.5, "low": 1.2, "cpu": 1})
+    assert [one["wall"] for one in ours["repetitions"]] == [
+        one.wall for one in outcome().repetitions["A", "ours"]
+    ]
     assert len(backend["missing"]) == 3
     assert found["task"]["rounds"] == 2
