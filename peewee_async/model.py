@@ -17,7 +17,7 @@ from peewee_async.core import (
     schema,
 )
 from peewee_async.core.execution import Work
-from peewee_async.core.templates import vouch_for
+from peewee_async.core.facts import vouch_for
 from peewee_async.database import BATCH_SIZE, AioDatabase, aio_database
 
 M = TypeVar("M", bound=peewee.Model)

@@ -12,7 +12,7 @@ from typing import Any
 
 import peewee
 
-from peewee_async.core import plans
+from peewee_async.core import plans, rows
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Steps
 from peewee_async.core.operations import field_of
@@ -33,9 +33,7 @@ def create(
     fields = [field for field in meta.sorted_fields if field is not made_by_database]
     keys = meta.get_primary_keys() if dialect.returning else ()
     for batch in _batches(objects, batch_size):
-        rows = [[getattr(each, field.safe_name) for field in fields] for each in batch]
-        query = model.insert_many(rows, fields=fields)
-        made = yield from plans.execute(dialect, query)
+        made = yield from rows.insert(dialect, model, fields, batch)
         if keys and made is not None:
             _take_over(keys, made, batch)
 
@@ -71,13 +69,13 @@ def update(
             "cannot be updated in bulk: save the objects one by one."
         )
     own = [field_of(meta, item) for item in fields]
-    rows = 0
+    written = 0
     for batch in _batches(objects, batch_size) if own else ():
         cases = {field: _case(meta.primary_key, field, batch) for field in own}
         keys = [instance._pk for instance in batch]
         query = model.update(cases).where(meta.primary_key.in_(keys))
-        rows += yield from plans.execute(dialect, query)
-    return rows
+        written += yield from plans.execute(dialect, query)
+    return written
 
 
 def _case(key: Any, field: Any, batch: list[Any]) -> Any:

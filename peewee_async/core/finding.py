@@ -11,6 +11,7 @@ from typing import Any
 from peewee_async.core import plans, prefetching
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Work
+from peewee_async.core.facts import is_stock
 from peewee_async.core.lookups import is_model, lookup
 from peewee_async.core.shapes import (
     filled_condition,
@@ -19,7 +20,7 @@ from peewee_async.core.shapes import (
     of_condition,
     of_select,
 )
-from peewee_async.core.templates import is_stock, learn, recall
+from peewee_async.core.templates import learn, recall
 
 Query = Any
 

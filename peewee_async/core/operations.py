@@ -15,7 +15,8 @@ import peewee
 from peewee_async.core import plans
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Plan, Steps, Work, finished
-from peewee_async.core.templates import is_stock, learn, recall
+from peewee_async.core.facts import is_stock
+from peewee_async.core.templates import learn, recall
 from peewee_async.core.transactions import Transactions, atomic
 
 M = TypeVar("M", bound=peewee.Model)

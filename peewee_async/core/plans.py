@@ -8,11 +8,24 @@ from typing import Any
 import peewee
 
 from peewee_async.core.boundary import Reply, Statement
-from peewee_async.core.decoding import Decode, decoder
+from peewee_async.core.decoding import decoder
 from peewee_async.core.dialect import Dialect, Family
 from peewee_async.core.execution import Plan, Work, finished
+from peewee_async.core.facts import is_of_family
+from peewee_async.core.replies import (
+    First,
+    FirstColumn,
+    InsertedKey,
+    first_of,
+    last_id,
+    last_id_of_rows,
+    one_value,
+    rowcount,
+    rows_or_rowcount,
+    truth,
+)
 from peewee_async.core.shapes import filled, nodes_of, of_select
-from peewee_async.core.templates import is_of_family, learn, recall
+from peewee_async.core.templates import learn, recall
 
 
 def execute(dialect: Dialect, query: Any) -> Work[Any]:
@@ -23,7 +36,7 @@ def execute(dialect: Dialect, query: Any) -> Work[Any]:
     if isinstance(query, peewee.Insert):
         return insert(dialect, query)
     if _gives_rowcount(query):
-        return Plan(_statement(dialect, query), _rowcount)
+        return Plan(_statement(dialect, query), rowcount)
     return select(dialect, query)
 
 
@@ -79,7 +92,7 @@ def raw(
 
     read: what makes the value from the reply instead.
     """
-    return Plan(raw_statement(sql, params), read or _rows_or_rowcount)
+    return Plan(raw_statement(sql, params), read or rows_or_rowcount)
 
 
 def raw_statement(sql: str, params: Any = None) -> Statement:
@@ -110,8 +123,16 @@ def insert(dialect: Dialect, query: Any) -> Work[Any]:
     if query._return_cursor:
         return Plan(statement, decoder(dialect, query))
     if query._as_rowcount:
-        return Plan(statement, _rowcount)
-    return Plan(statement, _InsertedKey(dialect, query))
+        return Plan(statement, rowcount)
+    return Plan(statement, _inserted_key(dialect, query))
+
+
+def _inserted_key(dialect: Dialect, query: Any) -> Callable[[Reply], Any]:
+    if dialect.returning:
+        # What reads for a template must not keep the database alive.
+        decode = decoder(dialect, query.clone().bind(None))
+        return InsertedKey(decode, _query_type(query) != peewee.Insert.SIMPLE)
+    return last_id_of_rows if dialect.family is Family.SQLITE else last_id
 
 
 def get(dialect: Dialect, query: Any) -> Plan[Any]:
@@ -131,7 +152,7 @@ def _get(dialect: Dialect, query: Any) -> Plan[Any]:
         query = _limited(query, 1)
     statement = _statement(dialect, query, 1)
     model = getattr(query, "model", None)
-    return Plan(statement, _First(decoder(dialect, query), model, statement))
+    return Plan(statement, First(decoder(dialect, query), model, statement))
 
 
 def require_rows(query: Any) -> None:
@@ -164,14 +185,6 @@ def _peek(dialect: Dialect, query: Any, n: int) -> Plan[Any]:
     )
 
 
-def first_of(rows: list[Any], n: int) -> Any:
-    """Give the first of some rows, or the list of the first n; None without any."""
-    head = rows[:n]
-    if not head:
-        return None
-    return head[0] if n == 1 else head
-
-
 def scalar(
     dialect: Dialect, query: Any, as_tuple: bool = False, as_dict: bool = False
 ) -> Plan[Any]:
@@ -179,7 +192,7 @@ def scalar(
     if as_dict:
         return first(dialect, query.dicts())
     row = first(dialect, query.tuples())
-    return row if as_tuple else Plan(row.statement, _FirstColumn(row))
+    return row if as_tuple else Plan(row.statement, FirstColumn(row.read))
 
 
 def scalars(dialect: Dialect, query: Any) -> Plan[list[Any]]:
@@ -203,7 +216,7 @@ def count(dialect: Dialect, query: Any, clear_limit: bool = False) -> Plan[int]:
     if isinstance(query, peewee.RawQuery):
         sql, params = _subquery(dialect, query)
         text = f"SELECT COUNT(1) FROM {sql} AS _wrapped"
-        return Plan(Statement(text, params, 1), _one_value)
+        return Plan(Statement(text, params, 1), one_value)
     if not _selects(query):
         raise TypeError(
             f"A {type(query).__name__} writes rows: count those of a SELECT."
@@ -217,7 +230,7 @@ def _count(dialect: Dialect, query: Any, clear_limit: bool) -> Plan[int]:
         inner._limit = inner._offset = None
     outer = peewee.Select([inner.alias("_wrapped")], [peewee.fn.COUNT(peewee.SQL("1"))])
     outer.bind(query._database)
-    return Plan(_statement(dialect, outer, 1, query), _one_value)
+    return Plan(_statement(dialect, outer, 1, query), one_value)
 
 
 def _selects(query: Any) -> bool:
@@ -234,11 +247,11 @@ def _exists(dialect: Dialect, query: Any) -> Plan[bool]:
         query = query.select(peewee.SQL("1"))
     if isinstance(query, peewee.RawQuery):
         sql, params = _subquery(dialect, query)
-        return Plan(Statement(f"SELECT EXISTS{sql}", params, 1), _truth)
+        return Plan(Statement(f"SELECT EXISTS{sql}", params, 1), truth)
     inner = _countable(query) if isinstance(query, peewee.NoopModelSelect) else query
     outer = peewee.Select(columns=[peewee.fn.EXISTS(inner)])
     outer.bind(query._database)
-    return Plan(_statement(dialect, outer, 1, query), _truth)
+    return Plan(_statement(dialect, outer, 1, query), truth)
 
 
 def _statement(
@@ -279,84 +292,6 @@ def _query_type(query: Any) -> int:
     if isinstance(query._insert, peewee.SelectQuery | peewee.SQL):
         return peewee.Insert.QUERY
     return peewee.Insert.MULTI
-
-
-class _InsertedKey:
-    """Reads the key of an inserted row, or the list of keys of several."""
-
-    __slots__ = ("_decode", "_family", "_many")
-
-    def __init__(self, dialect: Dialect, query: Any) -> None:
-        # What reads for a template must not keep the database alive.
-        unbound = query.clone().bind(None)
-        self._decode = decoder(dialect, unbound) if dialect.returning else None
-        self._family = dialect.family
-        self._many = _query_type(query) != peewee.Insert.SIMPLE
-
-    def __call__(self, reply: Reply) -> Any:
-        if self._decode is None:
-            return self._last_id(reply)
-        rows = self._decode(reply)
-        if self._many:
-            return rows
-        return _key_of(rows[0]) if rows else None
-
-    def _last_id(self, reply: Reply) -> Any:
-        # SQLite tells the last id of the connection even if nothing was inserted.
-        if self._family is Family.SQLITE and reply.rowcount == 0:
-            return None
-        return reply.lastrowid
-
-
-def _key_of(row: Any) -> Any:
-    # As `Database.last_insert_id` does: a row that is no tuple has no first column.
-    if isinstance(row, tuple) and len(row) > 1:
-        return row
-    try:
-        return row[0]
-    except (KeyError, TypeError):
-        return None
-
-
-class _First:
-    """Reads the first row; a model's DoesNotExist, in peewee's words, without one."""
-
-    __slots__ = ("_decode", "_model", "_statement")
-
-    def __init__(self, decode: Decode, model: Any, statement: Statement) -> None:
-        self._decode = decode
-        self._model = model
-        self._statement = statement
-
-    def about(self, statement: Statement) -> _First:
-        """Make one that reads the reply to another statement."""
-        return _First(self._decode, self._model, statement)
-
-    def __call__(self, reply: Reply) -> Any:
-        rows = self._decode(reply)
-        if rows:
-            return rows[0]
-        model = self._model
-        if model is None:
-            return None
-        statement = self._statement
-        raise model.DoesNotExist(
-            f"{model} instance matching query does not exist:\n"
-            f"SQL: {statement.sql}\nParams: {list(statement.params)}"
-        )
-
-
-class _FirstColumn:
-    """Reads the first column of what a plan for one row gives."""
-
-    __slots__ = ("_row",)
-
-    def __init__(self, row: Plan[Any]) -> None:
-        self._row = row
-
-    def __call__(self, reply: Reply) -> Any:
-        row = self._row.read(reply)
-        return row[0] if row else row
 
 
 def _limited(query: Any, n: int) -> Any:
@@ -408,19 +343,3 @@ def _named(node: Any, index: int) -> Any:
     return (
         node if isinstance(node, peewee.SQL | peewee.Alias) else node.alias(f"_{index}")
     )
-
-
-def _rowcount(reply: Reply) -> int:
-    return reply.rowcount
-
-
-def _one_value(reply: Reply) -> Any:
-    return reply.rows[0][0]
-
-
-def _truth(reply: Reply) -> bool:
-    return bool(_one_value(reply))
-
-
-def _rows_or_rowcount(reply: Reply) -> list[Any] | int:
-    return reply.rowcount if reply.columns is None else list(reply.rows)

@@ -13,6 +13,7 @@ import peewee
 from peewee_async.core import plans
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Steps, Work
+from peewee_async.core.replies import first_of
 
 # Its stubs leave out what is not documented.
 _peewee: Any = peewee
@@ -88,7 +89,7 @@ def peek(dialect: Dialect, query: Any, n: int = 1) -> Work[Any]:
 
 def _first_of(work: Work[list[Any]], n: int) -> Steps[Any]:
     rows = yield from work
-    return plans.first_of(rows, n)
+    return first_of(rows, n)
 
 
 def has_tree(query: Any) -> bool:

@@ -78,3 +78,17 @@ def database_of(family: str) -> Any:
 
 
 FAMILIES = ("postgres", "mysql", "sqlite")
+
+
+def thing(database: Any, field: Any) -> Any:
+    """Make a model of two columns, bound to a database."""
+
+    class Thing(peewee.Model):
+        name: Any = peewee.CharField(column_name="label")
+        value: Any = field
+
+        class Meta:
+            database: Any
+
+    Thing._meta.set_database(database)
+    return Thing
