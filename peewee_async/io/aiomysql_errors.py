@@ -14,6 +14,12 @@ def no_tls() -> OperationalError:
     return OperationalError(CR.CR_SSL_CONNECTION_ERROR, text)
 
 
+def lost() -> OperationalError:
+    """Make the error for a connection that is closed in the middle of a statement."""
+    text = "Lost connection to MySQL server during query"
+    return OperationalError(CR.CR_SERVER_LOST, text)
+
+
 def too_long(size: int) -> OperationalError:
     """Make the error for a server that hangs up in the middle of a statement.
 

@@ -11,6 +11,8 @@ import aiomysql
 from aiomysql.connection import FieldDescriptorPacket, MysqlPacket
 from pymysql.connections import MAX_PACKET_LEN
 
+from peewee_async.io.aiomysql_errors import lost
+
 # The number of packets, one for each row, after which other tasks get a turn. Packets
 # have numbers from 0 to 255, so that this one is seen without counting.
 _TURN = 0
@@ -36,7 +38,7 @@ class Packets(aiomysql.Connection):  # type: ignore[misc]
         data = self._arrived()
         if data is None or self._next_seq_id == _TURN:
             await self._wait(data is None)
-            data = data or self._arrived()
+            data = self._arrived() if data is None else data
         if data is None:
             return await super()._read_packet(packet_type)
         if packet_type is FieldDescriptorPacket and data[:1] != b"\xff":
@@ -54,7 +56,7 @@ class Packets(aiomysql.Connection):  # type: ignore[misc]
         try:
             if not for_data:
                 await asyncio.sleep(0)
-            elif not reader._eof and reader._exception is None:
+            elif not (reader._buffer or reader._eof or reader._exception):
                 await reader._wait_for_data("_read_packet")
         except asyncio.CancelledError:
             self._close_on_cancel()
@@ -63,6 +65,8 @@ class Packets(aiomysql.Connection):  # type: ignore[misc]
     def _arrived(self) -> bytes | None:
         """Take the next packet off the stream, if the whole of it is there."""
         reader = self._reader
+        if reader is None:  # given up by another task
+            raise lost()
         buffer: bytearray = reader._buffer
         if len(buffer) < 4 or reader._exception is not None:
             return None

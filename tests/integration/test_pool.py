@@ -402,6 +402,7 @@ async def test_closing_ends_queries_that_take_too_long_and_those_who_wait(
     kinds = [type(result) for result in results]
     assert kinds[2:] == [peewee.InterfaceError] * 3
     assert all(issubclass(kind, peewee.PeeweeException) for kind in kinds)
+    assert "AttributeError" not in str(results)
     await one_row(hasty)
 
 

@@ -268,6 +268,17 @@ async def test_no_tls_where_it_has_to_be(options: dict[str, Any]) -> None:
     assert rogue.heard == b""
 
 
+async def test_a_wrong_number_is_not_waited_for_to_get_right() -> None:
+    rogue = RogueMySQL()
+    async with rogue.listening() as port:
+        database = MySQLDatabase("unit", host=HOST, port=port, user="u")
+        await database.aio_connect()
+        rogue.answer, rogue.hangs_up = HEAD + packet(7, b"\x017"), False
+        with pytest.raises(peewee.InternalError, match="number wrong"):
+            await seven(database)
+        await database.aio_close()
+
+
 async def test_what_is_said_when_nobody_asked() -> None:
     rogue = RogueMySQL()
     async with rogue.listening() as port:
