@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from typing import Generic, TypeVar
 
 from peewee_async.core.transactions import Block, Transactions
@@ -18,12 +18,13 @@ class Turns(Generic[W]):
     block keep the others waiting until it ends.
     """
 
-    __slots__ = ("_busy", "_transactions", "_waiting")
+    __slots__ = ("_busy", "_queues", "_transactions")
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
         self._busy = False
-        self._waiting: deque[tuple[W, Block]] = deque()
+        # Without those that are empty: most of the time there are none at all.
+        self._queues: dict[Block, OrderedDict[W, None]] = {}
 
     @property
     def busy(self) -> bool:
@@ -39,28 +40,39 @@ class Turns(Generic[W]):
 
     def wait(self, waiter: W, block: Block) -> None:
         """Put a waiter in the queue, after `take` said no."""
-        self._waiting.append((waiter, block))
+        self._queues.setdefault(block, OrderedDict())[waiter] = None
 
     def withdraw(self, waiter: W) -> None:
         """Forget a waiter that gave up."""
-        self._waiting = deque(entry for entry in self._waiting if entry[0] != waiter)
+        for block, queue in self._queues.items():
+            if waiter in queue:
+                del queue[waiter]
+                self._forget_empty(block)
+                return
 
     def give(self) -> tuple[W | None, list[W]]:
         """Give the turn back; then `next_one` tells whose it is."""
         self._busy = False
-        return self.next_one() if self._waiting else (None, [])
+        return self.next_one() if self._queues else (None, [])
 
     def next_one(self) -> tuple[W | None, list[W]]:
         """Tell whose turn it is now, and those whose block has ended.
 
         To be asked when a block has ended without a turn being given back.
         """
-        stranded = [waiter for waiter, block in self._waiting if block.ended]
-        for waiter in stranded:
-            self.withdraw(waiter)
-        for waiter, block in self._waiting:
-            if not self._busy and block is self._transactions.top:
-                self._busy = True
-                self.withdraw(waiter)
-                return waiter, stranded
-        return None, stranded
+        stranded: list[W] = []
+        for ended in [block for block in self._queues if block.ended]:
+            stranded += self._queues.pop(ended)
+        if self._busy or not self._queues:
+            return None, stranded
+        top = self._transactions.top
+        if top is None or top not in self._queues:
+            return None, stranded
+        self._busy = True
+        waiter, _ = self._queues[top].popitem(last=False)
+        self._forget_empty(top)
+        return waiter, stranded
+
+    def _forget_empty(self, block: Block) -> None:
+        if not self._queues[block]:
+            del self._queues[block]

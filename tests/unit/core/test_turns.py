@@ -88,6 +88,29 @@ def test_a_waiter_that_withdrew_is_passed_over(turns: Turns[str], block: Block) 
     assert turns.give() == (None, [])
 
 
+def test_many_waiters_take_no_longer_each_than_a_few() -> None:
+    class Waiter:
+        compared = 0
+
+        def __eq__(self, other: object) -> bool:
+            Waiter.compared += 1
+            return self is other
+
+        __hash__ = object.__hash__
+
+    transactions = Transactions(SQLITE)
+    outer = done(transactions.transaction())
+    turns: Turns[Waiter] = Turns(transactions)
+    turns.take(outer)
+    waiters = [Waiter() for _ in range(100)]
+    for waiter in waiters:
+        turns.wait(waiter, outer)
+    for waiter in waiters[50:]:
+        turns.withdraw(waiter)
+    assert [turns.give()[0] for _ in range(51)] == [*waiters[:50], None]
+    assert Waiter.compared < len(waiters)
+
+
 def test_the_outer_block_waits_while_a_nested_one_is_open(
     transactions: Transactions, turns: Turns[str], block: Block
 ) -> None:
@@ -212,7 +235,8 @@ class SharedConnection(RuleBasedStateMachine):
         self.tell(*self.turns.next_one())
 
     def tell(self, holder: int | None, stranded: list[int]) -> None:
-        assert stranded == [who for who, block in self.waiting if block.ended]
+        # Each block has a queue of its own.
+        assert sorted(stranded) == [who for who, block in self.waiting if block.ended]
         self.waiting = [entry for entry in self.waiting if not entry[1].ended]
         free = [] if self.holder is not None else self.eligible()
         assert holder == (free[0] if free else None)
