@@ -7,7 +7,6 @@ would parse it, which says nothing of either.
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 AUTHORS, BOOKS, REVIEWS = 200, 2_000, 6_000
@@ -99,11 +98,10 @@ class Sum:
 
 def sum_of(values: Iterable[Row]) -> Sum:
     """Sum rows up; a driver's 1 for True and a list for a tuple count as the same."""
-    number, checksum = 0, 0
-    for number, row in zip(count(1), values, strict=False):  # noqa: B007 - the last one
-        plain = tuple(int(v) if isinstance(v, bool) else v for v in row)
-        checksum = (checksum + zlib.crc32(repr(plain).encode())) & 0xFFFFFFFF
-    return Sum(number, checksum)
+    rows = sorted(map(tuple, values))
+    # No text in the tables has these words.
+    text = repr(rows).replace("True", "1").replace("False", "0")
+    return Sum(len(rows), zlib.crc32(text.encode()))
 
 
 def people_sum(some: Iterable[int]) -> Sum:
