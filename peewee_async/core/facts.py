@@ -13,6 +13,7 @@ from weakref import ref
 
 import peewee
 
+from peewee_async.core.conversions import chain
 from peewee_async.core.dialect import Dialect, family_of
 from peewee_async.core.lookups import is_model
 from peewee_async.core.shapes import SELECTS
@@ -34,16 +35,25 @@ _options = attrgetter(
 )
 
 _column_name = attrgetter("column_name")
+_conversion = attrgetter("db_value", "adapt")
 
 
 class Facts:
-    """What was so when SQL was made, to be compared with what is."""
+    """What was so when SQL was made, to be compared with what is.
 
-    __slots__ = ("_models", "_options")
+    converts: the methods of fields that values are converted by.
+    """
 
-    def __init__(self, database: Any, models: Iterable[Any]) -> None:
+    __slots__ = ("_conversions", "_converting", "_models", "_options")
+
+    def __init__(
+        self, database: Any, models: Iterable[Any], converts: Iterable[Any] = ()
+    ) -> None:
         self._options = _options(database)
         self._models = [_state_of(model._meta) for model in models]
+        fields = [field_of(convert) for convert in converts if convert is not None]
+        self._converting = [part for field in fields for part in chain(field)]
+        self._conversions = [*map(_conversion, self._converting)]
 
     def hold(self, dialect: Dialect) -> bool:
         """Tell whether peewee would still make the same SQL."""
@@ -58,7 +68,18 @@ class Facts:
                 return False
             if [*map(_column_name, fields)] != columns:
                 return False
-        return True
+        return [*map(_conversion, self._converting)] == self._conversions
+
+
+def field_of(convert: Any) -> Any:
+    """Give the field that a conversion is a method of; None if it is another one's."""
+    field = getattr(convert, "__self__", None)
+    return field if isinstance(field, peewee.Field) else None
+
+
+def can_watch(converts: Iterable[Any]) -> bool:
+    """Tell whether it would be seen that conversions are replaced; None is none."""
+    return all(convert is None or field_of(convert) is not None for convert in converts)
 
 
 def _state_of(meta: Any) -> tuple[Any, ...]:

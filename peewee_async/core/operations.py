@@ -90,6 +90,8 @@ def _inserted(dialect: Dialect, model: Any, data: Mapping[str, Any]) -> Work[Any
         return plans.insert(dialect, model.insert(**row))
 
     work = make(values)
+    if not all(field.name in data for field in model._meta.defaults):
+        return work  # to make it again would call defaults once more
     # A field that was removed from its model is still an attribute of that.
     fields = [model._meta.combined.get(name) for name in data]
     converters = [getattr(field, "db_value", None) for field in fields]

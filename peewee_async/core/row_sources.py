@@ -65,13 +65,20 @@ def _model_named_tuples(text: RowText, wrapper: Any) -> str:
     return text.comprehension(_named_tuple(text, wrapper.impl))
 
 
+# The names of arguments that peewee calls a model with.
+_TAKEN = {"self", "__no_default__"}
+
+
 def _models(text: RowText, wrapper: Any) -> str:
     model = wrapper.constructor
     if not is_model(model):
         values = _dict(text, _in_order(wrapper))
         return text.comprehension(f"extras[-1](**{values})")
     if is_stock(model):
-        instance = Instance(text, "o", model, list(_in_order(wrapper)))
+        columns = list(_in_order(wrapper))
+        if not _TAKEN.isdisjoint(name for _, name in columns):
+            raise Unfit  # these rows are an error, which the wrapper raises
+        instance = Instance(text, "o", model, columns)
         clear = ["o._dirty.clear()"] if instance.dirties else []
         return text.loop([*instance.lines(), *clear], "o")
     values = _dict(text, _in_order(wrapper))

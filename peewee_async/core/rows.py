@@ -131,6 +131,9 @@ def _rows(dialect: Dialect, model: Any, fields: Sequence[Any]) -> Rows | None:
 def _learnt(
     dialect: Dialect, model: Any, fields: Sequence[Any], models: list[Any]
 ) -> Rows | None:
+    converts = [field.db_value for field in fields]
+    if not facts.can_watch(converts):
+        return None
     width = len(fields)
     few: list[Any] = [
         plans.execute(dialect, model.insert_many(_slots(fields, count), fields=fields))
@@ -139,7 +142,7 @@ def _learnt(
     one = few[0]
     group = "(" + ", ".join([dialect.database.param] * width) + ")"
     head, _, tail = one.statement.sql.partition(group)
-    known = facts.Facts(dialect.database, models)
+    known = facts.Facts(dialect.database, models, converts)
     rows = Rows((head, group, tail), one.statement.params, few[-1].read, known)
     goes_on = all(
         plan.statement.sql == rows.text(count)

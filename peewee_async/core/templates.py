@@ -137,16 +137,12 @@ _UNCHANGED = {
 
 def _unchanged(convert: Any) -> type | None:
     """Give the type of values that a conversion gives back as they are, if any."""
-    field = getattr(convert, "__self__", None)
-    if not isinstance(field, peewee.Field) or vars(field).keys() & {
-        "db_value",
-        "adapt",
-    }:
+    field = facts.field_of(convert)
+    if field is None or vars(field).keys() & {"db_value", "adapt"}:
         return None
     kind = type(field)
     if kind.db_value is peewee.ForeignKeyField.db_value:
-        key: Any = field
-        return _unchanged(key.rel_field.db_value)
+        return _unchanged(field.rel_field.db_value)
     if kind.db_value is not peewee.Field.db_value:
         return None
     return _UNCHANGED.get(kind.adapt)
@@ -194,8 +190,10 @@ def learn(
     count = len(converters)
     if isinstance(sketch, Plan) and _agree(plan, sketch, count):
         params = sketch.statement.params
-        known = facts.Facts(dialect.database, models)
-        kept.put(key, Template(sketch, params[:count], known, params[count:]))
+        converts = [place.convert for place in params[:count]]
+        if facts.can_watch(converts):
+            known = facts.Facts(dialect.database, models, converts)
+            kept.put(key, Template(sketch, params[:count], known, params[count:]))
 
 
 def _agree(plan: Plan[Any], sketch: Plan[Any], count: int) -> bool:

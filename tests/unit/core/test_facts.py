@@ -91,6 +91,61 @@ def test_a_change_is_seen_at_once(
     assert is_kept(dialect, ask)
 
 
+def own_db_value(field: Any) -> None:
+    field.db_value = lambda value: f"{value}!"
+
+
+def own_adapt(field: Any) -> None:
+    field.adapt = lambda value: f"{value}!"
+
+
+def db_value_of_its_class(field: Any) -> None:
+    type(field).db_value = lambda self, value: f"{value}!"
+
+
+def adapt_of_its_class(field: Any) -> None:
+    type(field).adapt = lambda self, value: f"{value}!"
+
+
+CONVERSIONS = [own_db_value, own_adapt, db_value_of_its_class, adapt_of_its_class]
+
+
+@pytest.mark.parametrize("change", CONVERSIONS)
+@pytest.mark.parametrize("is_key", [False, True])
+def test_another_conversion_is_seen_at_once(
+    dialect: CountingDialect, change: Callable[[Any], None], is_key: bool
+) -> None:
+    class Own(peewee.CharField):
+        pass
+
+    class Far(peewee.Model):
+        code = Own(primary_key=True)
+
+    model = thing(dialect.database, peewee.ForeignKeyField(Far) if is_key else Own())
+    stored = model(id=1, name="ada", value="x")
+    asked: list[Callable[[], Any]] = [
+        lambda: finding.get(dialect, model, (), {"value": "x"}),
+        lambda: finding.get(dialect, model, (model.value == "x",), {}),
+        lambda: operations.save(dialect, stored, True),
+        lambda: operations.save(dialect, stored),
+    ]
+    assert all(is_kept(dialect, ask) for ask in asked)
+    change(Far.code if is_key else model.value)
+    for _ in range(4):
+        assert all("x!" in sent(ask()).params for ask in asked)
+
+
+def test_a_conversion_that_is_no_method(dialect: CountingDialect, model: Any) -> None:
+    model.value.db_value = lambda value: f"{value}!"
+
+    def ask() -> Any:
+        return finding.get(dialect, model, (), {"value": 1})
+
+    assert not is_kept(dialect, ask)
+    model.value.db_value = str
+    assert sent(ask()).params == ("1", 1, 0)
+
+
 def test_a_select_of_the_models_own_is_called_each_time(
     dialect: CountingDialect, model: Any
 ) -> None:
@@ -234,8 +289,6 @@ def test_one_field_with_a_method_of_its_own(
     model.value.to_value = peewee.Value
     stored = model(id=1, name="ada", value=2)
     assert not is_kept(dialect, lambda: operations.update(dialect, stored))
-    model.value.db_value = str
-    assert sent(finding.get(dialect, model, (), {"value": 1})).params == ("1", 1, 0)
 
 
 def test_a_column_that_is_no_field_of_its_model(

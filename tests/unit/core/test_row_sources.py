@@ -11,7 +11,7 @@ from peewee import SQL, fn
 
 from peewee_async.core.row_shapes import Unfit
 from tests.unit.library import AUTHORS, SHAPES, Author, Book, library
-from tests.unit.rows import reply, same, source
+from tests.unit.rows import by_wrapper, reply, same, source
 
 # What only the wrapper can read: a join that becomes a dict.
 UNFIT = {"cte"}
@@ -91,6 +91,15 @@ def test_every_kind_of_row_of_a_table(kind: str) -> None:
 def test_what_becomes_a_dict_is_left_to_peewee() -> None:
     with pytest.raises(Unfit):
         source(KINDS["tuples"](Author.select()), ())
+
+
+@pytest.mark.parametrize("name", ["self", "__no_default__"])
+def test_columns_that_no_model_can_be_called_with(name: str) -> None:
+    query = Author.select(Author.name.alias(name))
+    with pytest.raises(TypeError, match="multiple values"):
+        by_wrapper(query, reply(("ada",), columns=[name]))
+    with pytest.raises(Unfit):
+        source(query, [name])
 
 
 def test_no_rows_are_no_objects() -> None:

@@ -135,6 +135,19 @@ def test_changes_are_seen_at_once() -> None:
             assert statement.sql == of_peewee(model, fields, batch)[0]
 
 
+def test_another_conversion_is_seen_at_once() -> None:
+    dialect = CountingDialect(database_of("postgres"))
+    model = thing(dialect.database, peewee.IntegerField())
+    fields = model._meta.sorted_fields[1:]
+    batch = [model(name="ada", value=number) for number in range(9)]
+    for convert in (None, str, lambda value: value * 2):
+        if convert is not None:
+            model.value.db_value = convert
+        for _ in range(3):
+            statement = sent(rows.insert(dialect, model, fields, batch))
+            assert statement[:2] == of_peewee(model, fields, batch)
+
+
 def test_attributes_are_read_as_the_program_has_them() -> None:
     dialect = CountingDialect(database_of("postgres"))
     model: Any = thing(dialect.database, peewee.IntegerField())

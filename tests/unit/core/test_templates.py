@@ -10,6 +10,7 @@ import threading
 import uuid
 import weakref
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import peewee
@@ -345,6 +346,15 @@ def test_an_offset_that_needs_a_limit() -> None:
 
     assert not is_kept(dialect, ask)
     assert sent(ask()).params == (-1, 3)
+
+
+def test_a_default_is_called_once_for_each_row(dialect: CountingDialect) -> None:
+    numbers = count()
+    model = thing(dialect.database, peewee.IntegerField(default=lambda: next(numbers)))
+    instance = model(name="ada")
+    for number in range(1, 7):
+        inserted = operations.save(dialect, instance, True, only=["name"])
+        assert sent(inserted).params == (number, "ada")
 
 
 def test_a_default_that_the_insert_adds(dialect: CountingDialect) -> None:
