@@ -30,6 +30,7 @@ from peewee_async.functions import (
 from peewee_async.guard import SyncNotAllowed
 from peewee_async.manager import Manager, NoDatabase
 from peewee_async.model import AioModel
+from peewee_async.preparing import prepared, slot
 
 __version__ = "2.0.0a1"
 
@@ -54,10 +55,12 @@ __all__ = [
     "execute",
     "insert",
     "prefetch",
+    "prepared",
     "raw_query",
     "savepoint",
     "scalar",
     "select",
+    "slot",
     "transaction",
     "update",
 ]

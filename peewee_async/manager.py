@@ -22,6 +22,7 @@ from peewee_async.core.lookups import (
 )
 from peewee_async.database import BATCH_SIZE, AioDatabase, aio_database
 from peewee_async.io.sessions import Sessions
+from peewee_async.preparing import Filled
 
 M = TypeVar("M", bound=peewee.Model)
 T = TypeVar("T")
@@ -124,12 +125,14 @@ class Manager:
     async def get(self, source: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Get one object.
 
-        source: a model, an alias of one, or a query.
+        source: a model, an alias of one, or a query, prepared or not.
         args: expressions that it must meet, such as `User.name == "ada"`.
         kwargs: the same in the words of `Model.filter`: `name="ada"`, `age__gt=3`.
 
         Raises the model's DoesNotExist if there is no such object.
         """
+        if isinstance(source, Filled) and not (args or kwargs):
+            return await self._run(source.work, prefetching.get)
         return await self._run(finding.get, source, args, kwargs)
 
     @overload
@@ -206,6 +209,8 @@ class Manager:
 
         Rows come as a list.
         """
+        if isinstance(query, Filled):
+            return await self._run(query.work, prefetching.execute)
         return await self._run(prefetching.execute, require_query(query))
 
     def iterator(
@@ -243,6 +248,8 @@ class Manager:
 
         clear_limit: count them as if the query had no LIMIT and OFFSET.
         """
+        if isinstance(query, Filled):
+            return await self._run(query.work, plans.count, clear_limit)
         return await self._run(plans.count, query_of(query), clear_limit)
 
     async def scalar(
@@ -252,6 +259,8 @@ class Manager:
 
         as_tuple, as_dict: get the whole row.
         """
+        if isinstance(query, Filled):
+            return await self._run(query.work, plans.scalar, as_tuple, as_dict)
         return await self._run(plans.scalar, query_of(query), as_tuple, as_dict)
 
     def atomic(self, **options: Unpack[TransactionKeywords]) -> blocks.BlockContext:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -74,9 +75,11 @@ class Dialect:
     lock: keeps other threads out while fields of a model that is bound elsewhere, or
         to no database, are adapted to this one.
     token: stands for the dialect where it must not be kept alive.
+    slots: the values of slots in the queries that are compiled.
+    met: the models that were met in doing so, if they are noted.
     """
 
-    __slots__ = ("_lock", "database", "family", "token")
+    __slots__ = ("_lock", "database", "family", "met", "slots", "token")
 
     def __init__(
         self,
@@ -87,11 +90,19 @@ class Dialect:
         self.family = family_of(database)
         self._lock = lock or nullcontext()
         self.token = object()
+        self.slots: Mapping[str, Any] | None = None
+        self.met: list[Any] | None = None
 
     @property
     def returning(self) -> bool:
         """Whether an INSERT can give back the keys that it made."""
         return bool(self.database.returning_clause)
+
+    def with_slots(self, values: Mapping[str, Any]) -> Dialect:
+        """Make the same dialect with values for slots; it notes the models it meets."""
+        filled = copy(self)
+        filled.slots, filled.met = values, []
+        return filled
 
     def compile(self, query: Any, made_of: Any = None) -> tuple[str, tuple[Any, ...]]:
         """Give the SQL and the parameters of a peewee query for this database.
@@ -102,11 +113,13 @@ class Dialect:
         another family, or has a part that is.
         """
         self.require_family(query)
-        context = self.database.get_sql_context()
+        context = self.database.get_sql_context(slots=self.slots)
         adaptation = Adaptation(self.database)
         lenient = self._is_bound_here(query if made_of is None else made_of)
 
         def meet(source: Any) -> None:
+            if self.met is not None and (met := model_of(source)) is not None:
+                self.met.append(met)
             if database_of(source) is self.database:
                 return
             if not lenient:

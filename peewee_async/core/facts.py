@@ -140,7 +140,7 @@ def _has_own(field: Any, names: Iterable[str]) -> bool:
 
 
 def allow(dialect: Dialect, models: list[Any], given: Iterable[Any] = ()) -> bool:
-    """Tell whether what is made of models may be kept with the first of them.
+    """Tell whether what is made of models may be kept.
 
     given: the fields whose methods are asked what to do with the values.
     """
@@ -150,13 +150,19 @@ def allow(dialect: Dialect, models: list[Any], given: Iterable[Any] = ()) -> boo
         and kind.get_context_options is peewee.Database.get_context_options
         and all(type(each._meta).table is _peewee.Metadata.table for each in models)
         and all(_is_neutral(dialect, each._meta) for each in models)
-        and all(_is_related(each, models) for each in models[1:])
         and all(_has_own(field, _ASKING) for field in given)
     )
 
 
-def _is_related(model: Any, models: list[Any]) -> bool:
-    """Tell whether a model is known to others, which keep it alive anyway."""
+def are_related(models: list[Any]) -> bool:
+    """Tell whether there are models, which keep each other alive anyway.
+
+    Those do that know each other by foreign keys.
+    """
+    return bool(models) and all(_is_known(each, models) for each in models[1:])
+
+
+def _is_known(model: Any, models: list[Any]) -> bool:
     return any(
         model in each._meta.model_refs or model in each._meta.model_backrefs
         for each in models

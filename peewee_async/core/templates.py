@@ -109,6 +109,10 @@ class Template:
         read = self._read if self._about is None else self._about(statement)
         return Plan(statement, read)
 
+    def holds(self, dialect: Dialect) -> bool:
+        """Tell whether peewee would still make the same SQL."""
+        return self._facts.hold(dialect)
+
     def _params(self, values: Sequence[Any]) -> tuple[Any, ...] | None:
         """Give the parameters; None if there is a value that may change the SQL."""
         params = []
@@ -178,13 +182,15 @@ def learn(
     kept: Cache[Template | int] = vars(model._meta).setdefault(KEPT, Cache(MOST))
     key = (dialect.token, key)
     found = kept.get(key) or 0
-    seen = 1 if isinstance(found, Template) else found
-    kept.put(key, seen + 1)
-    # What could not be kept is tried again, but less and less often.
-    if not seen or seen & (seen - 1) or not isinstance(plan, Plan):
+    if isinstance(found, Template):
+        if found.holds(dialect):
+            return  # but not for these values
+        found = 1
+    kept.put(key, found + 1)
+    if not is_due(found) or not isinstance(plan, Plan):
         return
-    models = facts.models_of(model, nodes)
-    if models is None or not facts.allow(dialect, models, given):
+    models = facts.models_of(model, nodes) or []
+    if not (facts.are_related(models) and facts.allow(dialect, models, given)):
         return
     sketch = make([Slot(number, convert) for number, convert in enumerate(converters)])
     count = len(converters)
@@ -194,6 +200,14 @@ def learn(
         if facts.can_watch(converts):
             known = facts.Facts(dialect.database, models, converts)
             kept.put(key, Template(sketch, params[:count], known, params[count:]))
+
+
+def is_due(times: int) -> bool:
+    """Tell whether what was asked so many times is to be learnt now.
+
+    What could not be kept is tried again, but less and less often.
+    """
+    return times > 0 and not times & (times - 1)
 
 
 def _agree(plan: Plan[Any], sketch: Plan[Any], count: int) -> bool:

@@ -281,10 +281,12 @@ def test_the_public_names() -> None:
         "execute",
         "insert",
         "prefetch",
+        "prepared",
         "raw_query",
         "savepoint",
         "scalar",
         "select",
+        "slot",
         "transaction",
         "update",
     ]

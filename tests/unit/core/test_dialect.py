@@ -643,3 +643,16 @@ def test_a_server_that_has_not_come_so_far_has_no_such_session(own: int) -> None
 
 def test_sqlite_has_no_sessions() -> None:
     assert SQLITE.end_session(17, 18, 0.25) is None
+
+
+def test_values_for_slots() -> None:
+    class Name(peewee.Node):
+        def __sql__(self, ctx: Any) -> Any:
+            return ctx.sql(ctx.state.slots["name"])
+
+    query = Post.select(Post.id).join(User, on=Post.author).where(User.name == Name())
+    filled = POSTGRES.with_slots({"name": "ada"})
+    assert filled.compile(query)[1] == ("ada",)
+    assert filled.met == [Post, User]
+    assert (POSTGRES.slots, POSTGRES.met) == (None, None)
+    assert filled.token is POSTGRES.token

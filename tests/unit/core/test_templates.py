@@ -30,6 +30,7 @@ from tests.unit.templates import (
     outcome,
     sent,
     thing,
+    typed,
 )
 
 pytestmark = with_drivers
@@ -299,6 +300,20 @@ def test_each_database_has_its_own(dialect: CountingDialect) -> None:
     ]
     assert "%s" in sql[0]
     assert "?" in sql[1]
+
+
+def test_an_unusual_value_costs_no_template(
+    dialect: CountingDialect, model: Any
+) -> None:
+    def ask(value: Any) -> Any:
+        return operations.save(dialect, model(name="ada", value=value), True)
+
+    assert is_kept(dialect, lambda: ask(1))
+    before = dialect.compiled
+    for _ in range(5):
+        assert typed(sent(ask(Level.HIGH)).params) == typed((3, "ada"))
+        sent(ask(4))
+    assert dialect.compiled == before + 5
 
 
 # What is left to peewee.
