@@ -79,7 +79,7 @@ class Dialect:
     met: the models that were met in doing so, if they are noted.
     """
 
-    __slots__ = ("_lock", "database", "family", "met", "slots", "token")
+    __slots__ = ("database", "family", "lock", "met", "slots", "token")
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Dialect:
     ) -> None:
         self.database = database
         self.family = family_of(database)
-        self._lock = lock or nullcontext()
+        self.lock = lock or nullcontext()
         self.token = object()
         self.slots: Mapping[str, Any] | None = None
         self.met: list[Any] | None = None
@@ -129,7 +129,7 @@ class Dialect:
                 adaptation.adapt(model)
 
         context.alias_manager = Sources(meet)
-        with self._lock:
+        with self.lock:
             try:
                 return self._render(context, query)
             finally:
@@ -169,7 +169,7 @@ class Dialect:
     def adapting(self, models: Iterable[Any]) -> Iterator[None]:
         """Have the fields of models that are not bound here speak to this database."""
         adaptation = Adaptation(self.database)
-        with self._lock:
+        with self.lock:
             try:
                 for model in models:
                     if database_of(model) is not self.database:

@@ -42,9 +42,11 @@ class Facts:
     """What was so when SQL was made, to be compared with what is.
 
     converts: the methods of fields that values are converted by.
+    are_adapted: whether one of those fields speaks to another database at times, in
+        another thread: it converts under the lock of the dialect only.
     """
 
-    __slots__ = ("_conversions", "_converting", "_models", "_options")
+    __slots__ = ("_conversions", "_converting", "_models", "_options", "are_adapted")
 
     def __init__(
         self, database: Any, models: Iterable[Any], converts: Iterable[Any] = ()
@@ -54,6 +56,7 @@ class Facts:
         fields = [field_of(convert) for convert in converts if convert is not None]
         self._converting = [part for field in fields for part in chain(field)]
         self._conversions = [*map(_conversion, self._converting)]
+        self.are_adapted = any(hasattr(part, "_db_hook") for part in self._converting)
 
     def hold(self, dialect: Dialect) -> bool:
         """Tell whether peewee would still make the same SQL."""

@@ -5,12 +5,12 @@ What was asked before of a model is answered without building a query at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from peewee_async.core import plans, prefetching
 from peewee_async.core.dialect import Dialect
-from peewee_async.core.execution import Work
+from peewee_async.core.execution import Plan, Work
 from peewee_async.core.facts import is_stock
 from peewee_async.core.lookups import is_model, lookup
 from peewee_async.core.shapes import (
@@ -36,15 +36,30 @@ def get(
     The arguments are those of `lookups.lookup`, and so are the errors; the plan is that
     of `prefetching.get`.
     """
+    plan = None
     if is_model(source) and is_stock(source.select):
         if not conditions and filters:
             return _by_names(dialect, source, filters)
         if conditions and not filters:
-            return _by_conditions(dialect, source, conditions)
-    return prefetching.get(dialect, lookup(source, conditions, filters))
+            plan = _by_conditions(dialect, source, conditions)
+    return plan or prefetching.get(dialect, lookup(source, conditions, filters))
 
 
-def _by_names(dialect: Dialect, model: Any, filters: Mapping[str, Any]) -> Work[Any]:
+def get_exactly(dialect: Dialect, model: Any, values: Mapping[str, Any]) -> Plan[Any]:
+    """Get the row whose fields have these values, as `Model.get_or_create` does."""
+    conditions = [getattr(model, name) == value for name, value in values.items()]
+    plan = None
+    if conditions and is_stock(model.select):
+        plan = _by_conditions(dialect, model, conditions)
+    if plan is None:
+        query = model.select()
+        for condition in conditions:
+            query = query.where(condition)
+        plan = plans.get(dialect, query)
+    return plan
+
+
+def _by_names(dialect: Dialect, model: Any, filters: Mapping[str, Any]) -> Plan[Any]:
     key, values = (_by_names, *filters), tuple(filters.values())
     plan = recall(dialect, model, key, values)
     if plan is not None:
@@ -57,13 +72,14 @@ def _by_names(dialect: Dialect, model: Any, filters: Mapping[str, Any]) -> Work[
 
 
 def _by_conditions(
-    dialect: Dialect, model: Any, conditions: tuple[Any, ...]
-) -> Work[Any]:
+    dialect: Dialect, model: Any, conditions: Sequence[Any]
+) -> Plan[Any] | None:
+    """Get a row by expressions; None if one of them has no shape."""
     shape: list[Any] = [_by_conditions, len(conditions)]
     values: list[Any] = []
     for condition in conditions:
         if not of_condition(condition, shape, values):
-            return prefetching.get(dialect, lookup(model, conditions, {}))
+            return None
     key = tuple(shape)
     plan = recall(dialect, model, key, values)
     if plan is not None:
@@ -84,7 +100,7 @@ def _learning(
     values: Any,
     build: Callable[[Any], Query],
     asks_fields: bool,
-) -> Work[Any]:
+) -> Plan[Any]:
     """Have peewee make the plan, and keep a template of it if it has a shape.
 
     asks_fields: whether the fields make the conditions, by methods of theirs.

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import peewee
 
-from peewee_async.core import plans
+from peewee_async.core import finding, plans
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Plan, Steps, Work, finished
 from peewee_async.core.facts import is_stock
@@ -287,10 +287,7 @@ def get_or_create(
     theirs is got.
     """
     table: Any = model
-    query = table.select()
-    for name, value in lookup.items():
-        query = query.where(getattr(table, name) == value)
-    existing: Plan[M] = plans.get(dialect, query)
+    existing: Plan[M] = finding.get_exactly(dialect, table, lookup)
     try:
         return (yield from existing), False
     except table.DoesNotExist:

@@ -146,8 +146,11 @@ class PreparedQuery:
         constants = _constants(plan.statement, sketch.statement)
         if constants is None:
             return None
-        known = facts.Facts(dialect.database, models)
         places = _places(sketch.statement.params, len(names))
+        converts = [place.convert for place in places]
+        if not facts.can_watch(converts):
+            return None
+        known = facts.Facts(dialect.database, models, converts)
         return Template(sketch, places, known), constants
 
 

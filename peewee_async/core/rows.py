@@ -57,10 +57,11 @@ class Rows:
         """Tell whether peewee would still make the same text."""
         return self._facts.hold(dialect)
 
-    def fill(self, columns: Sequence[Column]) -> Plan[Any] | None:
+    def fill(self, dialect: Dialect, columns: Sequence[Column]) -> Plan[Any] | None:
         """Make the plan for the values of columns; None if peewee has to make it."""
         pairs = zip(self._places, columns, strict=True)
-        converted: list[Any] = [_converted(place, column) for place, column in pairs]
+        with dialect.lock:
+            converted: list[Any] = [_converted(*pair) for pair in pairs]
         if any(values is None for values in converted):
             return None
         params = tuple(chain.from_iterable(zip(*converted, strict=True)))
@@ -90,7 +91,7 @@ def insert(
         return plans.execute(dialect, model.insert_many([[] for _ in batch], fields))
     columns = [_column(model, field, batch) for field in fields]
     rows = _rows(dialect, model, fields) if len(batch) > FEW else None
-    plan = None if rows is None else rows.fill(columns)
+    plan = None if rows is None else rows.fill(dialect, columns)
     if plan is not None:
         return plan
     values = [list(row) for row in zip(*columns, strict=True)]

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import peewee
 
+from peewee_async.core import plans
 from peewee_async.core.boundary import Fetch, Request, Statement
 from peewee_async.core.decoding import decoder
 from peewee_async.core.dialect import Dialect, Family
@@ -66,7 +67,7 @@ class Stream(Generic[R]):
     def open(self, transactions: Transactions) -> Steps[list[R]]:
         """Send the query; the first rows."""
         query = self._query
-        sql, params = self._dialect.compile(query)
+        sql, params, *_ = plans.select(self._dialect, query).statement
         if self._size is None or not self._can_be_portioned(sql, transactions):
             self.done = True
             everything: list[R] = yield from execute(self._dialect, query)

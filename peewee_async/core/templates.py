@@ -40,6 +40,7 @@ MOST = 256
 NULLABLE = PLAIN | {type(None)}
 
 KEPT = "_peewee_async_templates"
+SEEN = "_peewee_async_seen"
 
 Convert = Callable[[Any], Any] | None
 
@@ -102,7 +103,14 @@ class Template:
 
     def fill(self, dialect: Dialect, values: Sequence[Any]) -> Plan[Any] | None:
         """Make the plan for values; None if peewee has to make it."""
-        params = self._params(values) if self._facts.hold(dialect) else None
+        known = self._facts
+        if not known.hold(dialect):
+            return None
+        if known.are_adapted:
+            with dialect.lock:
+                params = self._params(values)
+        else:
+            params = self._params(values)
         if params is None:
             return None
         statement = Statement(self._sql, params, self._limit)
@@ -158,7 +166,7 @@ def recall(
     """Make the plan of a template that a model keeps; None if peewee has to make it."""
     kept = vars(model._meta).get(KEPT)
     template = None if kept is None else kept.get((dialect.token, key))
-    return template.fill(dialect, values) if isinstance(template, Template) else None
+    return None if template is None else template.fill(dialect, values)
 
 
 def learn(
@@ -179,18 +187,18 @@ def learn(
     nodes: the models and fields that the plan is about.
     given: the fields whose methods are asked what to do with the values.
     """
-    kept: Cache[Template | int] = vars(model._meta).setdefault(KEPT, Cache(MOST))
-    key = (dialect.token, key)
-    found = kept.get(key) or 0
-    if isinstance(found, Template):
-        if found.holds(dialect):
-            return  # but not for these values
-        found = 1
-    kept.put(key, found + 1)
-    if not is_due(found) or not isinstance(plan, Plan):
-        return
     models = facts.models_of(model, nodes) or []
-    if not (facts.are_related(models) and facts.allow(dialect, models, given)):
+    if not isinstance(plan, Plan) or not facts.are_related(models):
+        return
+    kept: Cache[Template] = vars(model._meta).setdefault(KEPT, Cache(MOST))
+    key = (dialect.token, key)
+    template = kept.get(key)
+    if template is not None and template.holds(dialect):
+        return  # but not for these values
+    seen: Cache[int] = vars(model._meta).setdefault(SEEN, Cache(MOST))
+    times = seen.get(key) or 0
+    seen.put(key, times + 1)
+    if not is_due(times) or not facts.allow(dialect, models, given):
         return
     sketch = make([Slot(number, convert) for number, convert in enumerate(converters)])
     count = len(converters)
@@ -200,6 +208,7 @@ def learn(
         if facts.can_watch(converts):
             known = facts.Facts(dialect.database, models, converts)
             kept.put(key, Template(sketch, params[:count], known, params[count:]))
+            seen.put(key, 1)
 
 
 def is_due(times: int) -> bool:

@@ -115,3 +115,34 @@ def test_a_field_that_compares_in_its_own_way(dialect: CountingDialect) -> None:
     for _ in range(4):
         work = finding.get(dialect, Page, (), {"title": "NEWS"})
         assert sent(work).params == ("news", 1, 0)
+
+
+def test_a_row_that_has_exactly_these_values(dialect: CountingDialect) -> None:
+    for values in (
+        {"name": "ada", "age": 3},
+        {"age": 3, "name": "ada"},
+        {"name": "ada", "age": None},
+        {},
+    ):
+        query = User.select()
+        for name, value in values.items():
+            query = query.where(getattr(User, name) == value)
+        sql, params = query.paginate(1, 1).bind(dialect.database).sql()
+        for _ in range(4):
+            statement = sent(finding.get_exactly(dialect, User, values))
+            assert statement == (sql, tuple(params), 1, None)
+
+
+def test_a_select_of_the_models_own(dialect: CountingDialect) -> None:
+    class Active(User):
+        @classmethod
+        def select(cls, *fields: Any) -> Any:
+            return super().select(*fields).where(cls.age > 17)
+
+    for _ in range(4):
+        for work in (
+            finding.get_exactly(dialect, Active, {"name": "ada"}),
+            finding.get(dialect, Active, (), {"name": "ada"}),
+            finding.get(dialect, Active, (Active.name == "ada",), {}),
+        ):
+            assert sent(work).params == (17, "ada", 1, 0)

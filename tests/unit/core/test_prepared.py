@@ -400,6 +400,22 @@ def test_fields_that_make_sql_of_their_own(dialect: CountingDialect) -> None:
         assert (statement.sql, [*statement.params]) == (sql, params)
 
 
+def test_a_conversion_that_is_no_method_of_a_field(dialect: CountingDialect) -> None:
+    class Page(peewee.Model):
+        number: Any = peewee.IntegerField()
+
+        class Meta:
+            database = dialect.database
+
+    prepared = PreparedQuery(
+        Page.select().where(Page.number == NamedSlot("number")), {}
+    )
+    for offset in range(4):
+        Page.number.db_value = lambda value, offset=offset: value + offset
+        statement = sent(prepared.plan(dialect, {"number": 7}, plans.select))
+        assert statement.params == (7 + offset,)
+
+
 def test_no_database_is_kept_alive() -> None:
     meta: Any = Author._meta
     meta.set_database(None)

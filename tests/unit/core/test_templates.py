@@ -431,10 +431,51 @@ def test_databases_are_collected(model: Any) -> None:
 
 def test_templates_are_not_too_many(dialect: CountingDialect, model: Any) -> None:
     for number in range(templates.MOST * 2):
-        columns = [model.value] * (number + 1)
-        sent(plans.select(dialect, model.select(*columns)))
-        kept = vars(model._meta)[templates.KEPT]
-        assert 0 < len(kept) <= templates.MOST
+        query = model.select()
+        for _ in range(2):
+            templates.learn(
+                dialect,
+                model,
+                (number,),
+                plans.select(dialect, query),
+                lambda slots: plans.select(dialect, query),  # noqa: B023
+                [],
+                [model.value],
+            )
+        for name in (templates.KEPT, templates.SEEN):
+            assert len(vars(model._meta)[name]) <= templates.MOST
+
+
+def test_what_cannot_be_kept_takes_no_room(
+    dialect: CountingDialect, model: Any
+) -> None:
+    for _ in range(9):
+        sent(plans.select(dialect, model.select(model.value.alias("made anew"))))
+    assert templates.SEEN not in vars(model._meta)
+
+
+def test_fields_that_are_adapted_elsewhere_convert_under_the_lock() -> None:
+    dialect = CountingDialect(database_of("sqlite"))
+    taken = []
+
+    class Lock:
+        def __enter__(self) -> None:
+            taken.append(1)
+
+        def __exit__(self, *error: object) -> None:
+            taken.append(-1)
+
+    dialect.lock = Lock()
+
+    class Watched(peewee.BlobField):
+        def db_value(self, value: Any) -> Any:
+            assert sum(taken) == 1
+            return value
+
+    model = thing(dialect.database, Watched())
+    query = model.select().where(model.value == b"a")
+    assert is_kept(dialect, lambda: plans.select(dialect, query))
+    assert sum(taken) == 0
 
 
 def test_threads(dialect: CountingDialect, model: Any) -> None:
