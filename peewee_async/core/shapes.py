@@ -41,6 +41,7 @@ SELECTS: set[type] = {peewee.ModelSelect}
 _Expression, _Join, _Ordering = peewee.Expression, _peewee.Join, _peewee.Ordering
 _OP: Any = peewee.OP
 _LOGIC = (_OP.AND, _OP.OR)
+_NULL = (_OP.IS, _OP.IS_NOT)
 _COMPARISONS = frozenset(
     {
         *(_OP.EQ, _OP.NE, _OP.LT, _OP.LTE, _OP.GT, _OP.GTE),
@@ -118,6 +119,9 @@ def of_condition(node: Any, shape: list[Any], values: list[Any]) -> bool:
             return True
         shape += (op, node.flat, id(left), id(right))
         return isinstance(right, peewee.Field)
+    if right is None:
+        shape += (op, node.flat, id(left))
+        return op in _NULL
     shape += (op, node.flat)
     return (
         op in _LOGIC
@@ -215,7 +219,7 @@ def nodes_of_condition(node: Any) -> Iterator[Any]:
         yield from nodes_of_condition(node.rhs)
     else:
         yield node.lhs
-        if node.rhs.__class__ not in PLAIN:
+        if node.rhs is not None and node.rhs.__class__ not in PLAIN:
             yield node.rhs
 
 

@@ -27,6 +27,10 @@ SHAPED: list[Any] = [
     lambda n: Author.select().where(Author.id == n, Author.name != str(n)),
     lambda n: Author.select().where((Author.id == n) | (Author.name != str(n))),
     lambda n: Author.select().where(Author.id == Author.name),
+    lambda n: Author.select().where(Author.born.is_null()),
+    lambda n: Author.select().where(Author.born.is_null(False)),
+    lambda n: Author.select().where(Author.born.is_null(), Author.id == n),
+    lambda n: Author.select().where(Author.name.is_null(), Author.id == n),
     lambda n: Author.select().where(Author.id == n).order_by(Author.name),
     lambda n: Author.select().order_by(Author.name),
     lambda n: Author.select().order_by(Author.name.desc()),
@@ -61,7 +65,7 @@ SHAPELESS: list[Any] = [
     Author.select().objects(dict),
     Author.select().where(fn.LOWER(Author.name)),
     Author.select().where(~(Author.id == 1)),
-    Author.select().where(Author.id == None),  # noqa: E711 - peewee's way
+    Author.select().where(peewee.Expression(Author.id, peewee.OP.ADD, None)),
     Author.select().where(Author.id.in_([1, 2])),
     Author.select().where(Author.id == Author(id=1)),
     Author.select().where(Author.id == fn.NOW()),
@@ -133,7 +137,7 @@ def test_a_query_is_made_of_models_and_fields() -> None:
     query = (
         Book.select(Book.title, Author.name)
         .join(Author)
-        .where((Author.id == 1) & (Book.editor == Author.id))
+        .where((Author.id == 1) & (Book.editor == Author.id) & Book.price.is_null())
         .order_by(Book.price, Author.born.desc())
     )
     found = list(shapes.nodes_of(query))
@@ -141,7 +145,7 @@ def test_a_query_is_made_of_models_and_fields() -> None:
         *(Book.title, Author.name),
         *(Book, Author, Book.author, Author.id),
         *(Book, Author, Author),
-        *(Author.id, Book.editor, Author.id),
+        *(Author.id, Book.editor, Author.id, Book.price),
         *(Book.price, Author.born),
     ]
     assert [*map(id, found)] == [*map(id, expected)]
