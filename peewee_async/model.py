@@ -14,6 +14,7 @@ from peewee_async.core import (
     plans,
     prefetching,
     relations,
+    row_writes,
     schema,
 )
 from peewee_async.core.execution import Work
@@ -388,7 +389,7 @@ class AioModel(peewee.Model):
 
         Raises the model's DoesNotExist if there is no such object.
         """
-        return await cls.aio_get(operations.by_key(cls, pk))
+        return await cls.aio_get(row_writes.by_key(cls, pk))
 
     @classmethod
     async def aio_set_by_id(cls, key: Any, value: Any) -> Any:

@@ -12,11 +12,9 @@ from typing import Any, TypeVar
 
 import peewee
 
-from peewee_async.core import finding, plans
+from peewee_async.core import finding, plans, row_writes
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Plan, Steps, Work, finished
-from peewee_async.core.facts import is_stock
-from peewee_async.core.templates import learn, recall
 from peewee_async.core.transactions import Transactions, atomic
 
 M = TypeVar("M", bound=peewee.Model)
@@ -56,7 +54,7 @@ def save(
         _drop_key(meta, data)
         if not data:
             raise ValueError("no data to save!")
-        rows = yield from _write(dialect, instance, data)
+        rows = yield from row_writes.update(dialect, instance, data)
     else:
         rows = yield from _insert(dialect, instance, key, data)
     instance._dirty -= set(data)
@@ -67,89 +65,13 @@ def _insert(
     dialect: Dialect, instance: Any, key: Any, data: Mapping[str, Any]
 ) -> Steps[int]:
     meta = instance._meta
-    made = yield from _inserted(dialect, type(instance), data)
+    made = yield from row_writes.insert(dialect, type(instance), data)
     has_key = meta.primary_key is not False and made is not None
     if has_key and (meta.auto_increment or key is None):
         instance._pk = made
         # The key is known to the database: it is nothing left to save.
         instance._dirty.discard(meta.primary_key.name)
     return 1
-
-
-def _inserted(dialect: Dialect, model: Any, data: Mapping[str, Any]) -> Work[Any]:
-    """Insert a row: the key of it, where the database tells it."""
-    if not is_stock(model.insert):
-        return plans.insert(dialect, model.insert(**data))
-    key, values = (_inserted, dialect.returning, *data), tuple(data.values())
-    plan = recall(dialect, model, key, values)
-    if plan is not None:
-        return plan
-
-    def make(values: Any) -> Work[Any]:
-        row = dict(zip(data, values, strict=True))
-        return plans.insert(dialect, model.insert(**row))
-
-    work = make(values)
-    if not all(field.name in data for field in model._meta.defaults):
-        return work  # to make it again would call defaults once more
-    # A field that was removed from its model is still an attribute of that.
-    fields = [model._meta.combined.get(name) for name in data]
-    converters = [getattr(field, "db_value", None) for field in fields]
-    learn(dialect, model, key, work, make, converters, fields)
-    return work
-
-
-def _write(dialect: Dialect, instance: Any, data: Mapping[str, Any]) -> Work[int]:
-    """Update the row of an object."""
-    model: Any = type(instance)
-    meta = model._meta
-    if not (is_stock(model.update) and _has_simple_key(model)):
-        query = model.update(**data).where(instance._pk_expr())
-        return plans.execute(dialect, query)
-    key, values = (_write, *data), (*data.values(), instance._pk)
-    plan = recall(dialect, model, key, values)
-    if plan is not None:
-        return plan
-
-    def make(values: Any) -> Work[int]:
-        *new, own_key = values
-        row = dict(zip(data, new, strict=True))
-        query = model.update(**row).where(meta.primary_key == own_key)
-        return plans.execute(dialect, query)
-
-    work = make(values)
-    fields = [meta.combined.get(name) for name in data]
-    converters = [getattr(field, "db_value", None) for field in (*fields, None)]
-    fields.append(meta.primary_key)
-    learn(dialect, model, key, work, make, converters, fields, fields)
-    return work
-
-
-def _deleted(dialect: Dialect, model: Any, own_key: Any) -> Work[int]:
-    """Delete the row that has a key."""
-    if not (is_stock(model.delete) and _has_simple_key(model)):
-        query = model.delete().where(by_key(model, own_key))
-        return plans.execute(dialect, query)
-    key, values = (_deleted,), (own_key,)
-    plan = recall(dialect, model, key, values)
-    if plan is not None:
-        return plan
-
-    def make(values: Any) -> Work[int]:
-        query = model.delete().where(by_key(model, *values))
-        return plans.execute(dialect, query)
-
-    work = make(values)
-    field = model._meta.primary_key
-    learn(dialect, model, key, work, make, [None], [field], [field])
-    return work
-
-
-def _has_simple_key(model: Any) -> bool:
-    """Tell whether the key of a model is one field, and its rows are found by that."""
-    meta = model._meta
-    single = meta.primary_key is not False and not meta.composite_key
-    return single and is_stock(model._pk_expr)
 
 
 def _drop_key(meta: Any, data: dict[str, Any]) -> None:
@@ -186,7 +108,7 @@ def update(
     _drop_key(meta, data)
     if not data:
         return 0
-    rows = yield from _write(dialect, instance, data)
+    rows = yield from row_writes.update(dialect, instance, data)
     instance._dirty -= set(data)
     return rows
 
@@ -226,8 +148,8 @@ def delete(
     deleted too: `Model.delete_instance`. The number of the object's own rows.
     """
     model = type(instance)
-    if _has_simple_key(model):
-        own = _deleted(dialect, model, instance._pk)
+    if row_writes.has_simple_key(model):
+        own = row_writes.delete(dialect, model, instance._pk)
     else:
         own = plans.execute(dialect, model.delete().where(instance._pk_expr()))
     if not recursive:
@@ -249,16 +171,6 @@ def _delete_tree(
     return (yield from own)
 
 
-def by_key(model: Any, key: Any) -> Any:
-    """Make the condition that a row has this primary key.
-
-    Raises ValueError for a model that has none.
-    """
-    if model._meta.primary_key is False:
-        raise ValueError(f"{model.__name__} has no primary key to find a row by.")
-    return model._meta.primary_key == key
-
-
 def set_by_id(dialect: Dialect, model: Any, key: Any, value: Any) -> Work[Any]:
     """Update the row of a key, or insert one if the key is None: `Model.set_by_id`.
 
@@ -266,12 +178,13 @@ def set_by_id(dialect: Dialect, model: Any, key: Any, value: Any) -> Work[Any]:
     """
     if key is None:
         return plans.execute(dialect, model.insert(value))
-    return plans.execute(dialect, model.update(value).where(by_key(model, key)))
+    query = model.update(value).where(row_writes.by_key(model, key))
+    return plans.execute(dialect, query)
 
 
 def delete_by_id(dialect: Dialect, model: Any, key: Any) -> Work[int]:
     """Delete the row of a key: `Model.delete_by_id`; the number of rows."""
-    return _deleted(dialect, model, key)
+    return row_writes.delete(dialect, model, key)
 
 
 def get_or_create(

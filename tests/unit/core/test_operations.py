@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 import peewee
 import pytest
 
-from peewee_async.core import bulk, operations, relations, schema
+from peewee_async.core import bulk, operations, relations, row_writes, schema
 from peewee_async.core.boundary import Reply
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution, Steps, Work
@@ -363,7 +363,7 @@ def test_rows_with_nullable_references_are_deleted_when_told_to() -> None:
 
 
 def test_a_condition_by_key() -> None:
-    query = Membership.select().where(operations.by_key(Membership, (1, "chess")))
+    query = Membership.select().where(row_writes.by_key(Membership, (1, "chess")))
     _, params = POSTGRES.compile(query)
     assert params == (1, "chess")
 
@@ -1129,74 +1129,13 @@ def test_one_name_is_no_list_of_names() -> None:
         _ = script.result
 
 
-# Methods that a model has of its own are called each time.
-
-
-class Numbered(peewee.Model):
-    """Adds to each query how many there have been."""
-
-    calls = 0
-    value: Any = peewee.IntegerField()
-    number: Any = peewee.IntegerField(null=True)
-
-    @classmethod
-    def counted(cls) -> int:
-        cls.calls += 1
-        return cls.calls
-
-    @classmethod
-    def insert(cls, data: Any = None, **insert: Any) -> Any:
-        return super().insert(data, **{**insert, "number": cls.counted()})
-
-    @classmethod
-    def update(cls, data: Any = None, **update: Any) -> Any:
-        return super().update(data, **{**update, "number": cls.counted()})
-
-    @classmethod
-    def delete(cls) -> Any:
-        return peewee.ModelDelete(cls).where(cls.number < cls.counted())
-
-
-@pytest.mark.parametrize(
-    ("make", "params"),
-    [
-        (lambda one: operations.save(POSTGRES, one, True), [5, 9]),
-        (lambda one: operations.save(POSTGRES, one, False), [5, 9]),
-        (lambda one: operations.update(POSTGRES, one), [5, 9]),
-        (lambda one: operations.delete_by_id(POSTGRES, Numbered, 9), [9]),
-        (lambda one: operations.delete(POSTGRES, Transactions(POSTGRES), one), [9]),
-    ],
-)
-def test_methods_of_the_models_own(make: Any, params: list[int]) -> None:
-    for _ in range(5):
-        execution = Execution[Any](make(Numbered(id=9, value=5)))
-        statement: Any = execution.start()
-        execution.abort()
-        assert sorted(statement.params) == sorted([*params, Numbered.calls])
-
-
-def test_a_key_expression_of_the_models_own() -> None:
-    class Odd(peewee.Model):
-        value: Any = peewee.IntegerField()
-
-        def _pk_expr(self) -> Any:
-            return type(self).value == self.__data__["value"]
-
-    for value in range(5):
-        odd = Odd(id=9, value=value)
-        work = operations.delete(POSTGRES, Transactions(POSTGRES), odd)
-        Script(work).sends(
-            'DELETE FROM "odd" WHERE ("odd"."value" = %s)', value
-        ).writes(1)
-
-
-def test_what_is_saved_again_is_sent_as_before() -> None:
-    for age in range(5):
-        Script(operations.save(POSTGRES, User(name="ada", age=age))).sends(
-            ADD, "ada", age
-        )
-        user = User(id=7, name="ada", age=age)
-        Script(operations.save(POSTGRES, user)).sends(SET, "ada", age, 7)
-        Script(operations.delete(POSTGRES, Transactions(POSTGRES), user)).sends(
-            'DELETE FROM "user" WHERE ("user"."id" = %s)', 7
-        )
+def test_an_object_with_a_key_of_several_columns_is_deleted() -> None:
+    one = Membership(user=1, club="chess")
+    work = operations.delete(POSTGRES, Transactions(POSTGRES), one)
+    script = Script(work).sends(
+        'DELETE FROM "membership" WHERE (("membership"."user_id" = %s) '
+        'AND ("membership"."club" = %s))',
+        1,
+        "chess",
+    )
+    assert script.writes(1).result == 1
