@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.competing import COMPETITORS, DRIVER, FAMILIES, ROOT
+from benchmarks.competing import COMPETITORS, DRIVER, FAMILIES, ROOT, environment
 from benchmarks.report import as_json, lines
 from benchmarks.running import Outcome, Task, run
 from benchmarks.workloads import PEOPLE, QUICK_PEOPLE, WORKLOADS
@@ -69,21 +70,26 @@ def _task(given: argparse.Namespace) -> Task:
     )
 
 
+def _run(task: Task, family: str) -> Outcome | None:
+    """Run a task on a backend and print what came of it; None if there is no server."""
+    try:
+        with _place(family) as (place, server):
+            outcome = Outcome(family, server)
+            run(task, outcome, place)
+    except servers.Unavailable as reason:
+        print(f"== {FAMILIES[family]} is missing: {reason}", flush=True)
+        return None
+    print("\n".join(lines(outcome, task)), end="\n\n", flush=True)
+    return outcome
+
+
 def main() -> None:
     given = _arguments()
     task = _task(given)
-    outcomes = []
+    if reason := environment(DRIVER).reason:
+        sys.exit(f"Without the bare drivers there is nothing to measure by: {reason}")
     begin = time.monotonic()
-    for family in given.backends:
-        try:
-            with _place(family) as (place, server):
-                outcome = Outcome(family, server)
-                run(task, outcome, place)
-        except servers.Unavailable as reason:
-            print(f"== {FAMILIES[family]} is missing: {reason}", flush=True)
-            continue
-        outcomes.append(outcome)
-        print("\n".join(lines(outcome, task)), end="\n\n", flush=True)
+    outcomes = [outcome for family in given.backends if (outcome := _run(task, family))]
     given.json.parent.mkdir(parents=True, exist_ok=True)
     given.json.write_text(json.dumps(as_json(outcomes, task), indent=1))
     print(f"{time.monotonic() - begin:.0f} s; all figures are in {given.json}")

@@ -8,7 +8,6 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FAMILIES = {"postgres": "PostgreSQL", "mysql": "MySQL", "sqlite": "SQLite"}
 OURS, DRIVER, SYNC = "ours", "driver", "sync_peewee"
-KEEPER = "keeper"
 
 # The module in benchmarks.competitors, and the heading of its column.
 COMPETITORS = {

@@ -12,7 +12,7 @@ from benchmarks.running import Outcome, Task
 from benchmarks.targets import FASTER_THAN_SYNC, TARGETS
 from benchmarks.workloads import WORKLOADS
 
-MEASURES = {"median": "median", "low": "20 %", "cpu": "CPU"}
+MEASURES = ("median", "low", "cpu")
 Table = dict[tuple[str, str], Figures]
 
 

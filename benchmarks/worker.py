@@ -124,7 +124,8 @@ class Worker:
             return {"missing": str(reason)}
         except Exception as error:
             traceback.print_exc()
-            return {"error": f"{type(error).__name__}: {error}"}
+            first, *_ = str(error).splitlines() or [""]  # the rest is on stderr
+            return {"error": f"{type(error).__name__}: {first}"}
         return answer
 
 
