@@ -44,7 +44,22 @@ class Fetch(NamedTuple):
         return ()
 
 
-Request = Statement | Fetch
+class Pause(NamedTuple):
+    """Nothing is wanted of the server: let others have a turn, and reply with no rows.
+
+    Nothing is under way on the connection meanwhile.
+    """
+
+    @property
+    def sql(self) -> str:
+        return ""
+
+    @property
+    def params(self) -> tuple[Any, ...]:
+        return ()
+
+
+Request = Statement | Fetch | Pause
 
 
 class Reply(NamedTuple):

@@ -7,7 +7,8 @@ kept with the model, for as long as that lives.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import peewee
@@ -16,6 +17,7 @@ from peewee_async.core.boundary import Reply
 from peewee_async.core.caching import Cache
 from peewee_async.core.compiling import function
 from peewee_async.core.dialect import Dialect
+from peewee_async.core.execution import PORTION
 from peewee_async.core.row_shapes import Shape, Unfit, shape_of
 from peewee_async.core.row_sources import source_of
 
@@ -108,14 +110,40 @@ def shapes_of(model: Any) -> Shapes:
     return found
 
 
-class Decoder:
+class WrappedRows:
+    """Makes the objects of a query from replies to it as peewee does.
+
+    wrap: makes peewee's wrapper over a cursor.
+    """
+
+    __slots__ = ("_wrap",)
+
+    def __init__(self, wrap: Callable[[ReplyCursor], Any]) -> None:
+        self._wrap = wrap
+
+    def __call__(self, reply: Reply) -> list[Any]:
+        return list(self._iterator(reply))
+
+    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+        """Make the objects of many rows, some at a time."""
+        rows = self._iterator(reply)
+        while portion := list(islice(rows, PORTION)):
+            yield portion
+
+    def _iterator(self, reply: Reply) -> Iterator[Any]:
+        rows: Iterator[Any] = self._wrap(ReplyCursor(reply)).iterator()
+        return rows
+
+
+class ShapedRows:
     """Makes the objects of a query from replies to it, or to any of its shape."""
 
-    __slots__ = ("_ready", "_shape", "_wrapper")
+    __slots__ = ("_by_wrapper", "_known_shape", "_ready", "_wrapper")
 
     def __init__(self, wrapper: Any) -> None:
         self._wrapper = wrapper
-        self._shape: Shape | None = None
+        self._by_wrapper = WrappedRows(self._fresh)
+        self._known_shape: Shape | None = None
         self._ready: tuple[Any, Any, Any] = (Ellipsis, None, None)
 
     def __call__(self, reply: Reply) -> list[Any]:
@@ -126,31 +154,55 @@ class Decoder:
                 return rows
         return self._rows(reply) if reply.rows else []
 
+    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+        """Make the objects of many rows, some at a time."""
+        if not self._is_ready(reply):
+            yield from self._by_wrapper.portions(reply)
+            return
+        for start in range(0, len(reply.rows), PORTION):
+            yield self(reply._replace(rows=reply.rows[start : start + PORTION]))
+
     def _rows(self, reply: Reply) -> list[Any]:
+        if self._is_ready(reply):
+            _, read, extras = self._ready
+            rows: list[Any] | None = read(reply.rows, extras)
+            if rows is not None:
+                return rows
+            # What it relies on has changed.
+            self._shapes().known.drop(self._key(reply))
+        return self._by_wrapper(reply)
+
+    def _is_ready(self, reply: Reply) -> bool:
+        """Find or make the function for the rows; there may be none."""
         try:
-            shape = self._shape = self._shape or shape_of(self._wrapper)
+            key = self._key(reply)
         except Unfit:
-            return self._by_wrapper(reply)
-        shapes = shapes_of(getattr(self._wrapper, "model", None))
-        key = (shape.key, reply.columns)
+            return False
+        shapes = self._shapes()
         known = shapes.known.get(key)
         if known is None:
             if not shapes.is_due(key, len(reply.rows)):
-                return self._by_wrapper(reply)
-            known = Known(self._generated(reply), shape.kept)
+                return False
+            known = Known(self._generated(reply), self._shape().kept)
             shapes.known.put(key, known)
         if known.read is None:
-            return self._by_wrapper(reply)
-        self._ready = (reply.columns, known.read, shape.extras)
-        rows = known.read(reply.rows, shape.extras)
-        if rows is None:
-            # Something that it relies on has changed.
-            shapes.known.drop(key)
-            rows = self._by_wrapper(reply)
-        return rows
+            return False
+        self._ready = (reply.columns, known.read, self._shape().extras)
+        return True
+
+    def _key(self, reply: Reply) -> Hashable:
+        return self._shape().key, reply.columns
+
+    def _shape(self) -> Shape:
+        if self._known_shape is None:
+            self._known_shape = shape_of(self._wrapper)
+        return self._known_shape
+
+    def _shapes(self) -> Shapes:
+        return shapes_of(getattr(self._wrapper, "model", None))
 
     def _generated(self, reply: Reply) -> Callable[[Any, Any], list[Any] | None] | None:
-        wrapper = _fresh(self._wrapper, ReplyCursor(reply))
+        wrapper = self._fresh(ReplyCursor(reply))
         wrapper.initialize()
         try:
             text, names = source_of(wrapper)
@@ -158,23 +210,54 @@ class Decoder:
             return None
         return function("read", text, names)
 
-    def _by_wrapper(self, reply: Reply) -> list[Any]:
-        return list(_fresh(self._wrapper, ReplyCursor(reply)).iterator())
+    def _fresh(self, cursor: ReplyCursor) -> Any:
+        """Make a wrapper like the one of the query, over a cursor."""
+        fresh = object.__new__(type(self._wrapper))
+        vars(fresh).update(vars(self._wrapper))
+        fresh.cursor = cursor
+        return fresh
 
 
-def decoder(dialect: Dialect, query: Any) -> Decode:
+class AdaptedRows:
+    """Makes objects while the fields of models speak to one database."""
+
+    __slots__ = ("_next", "_portions", "_read")
+
+    def __init__(
+        self, rows: WrappedRows | ShapedRows, adapted: Callable[[Any], Any]
+    ) -> None:
+        self._read = adapted(rows)
+        self._next = adapted(next)
+        self._portions = rows.portions
+
+    def __call__(self, reply: Reply) -> list[Any]:
+        rows: list[Any] = self._read(reply)
+        return rows
+
+    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+        """Make the objects of many rows, some at a time."""
+        portions = self._portions(reply)
+        while portion := self._next(portions, None):
+            yield portion
+
+
+Rows = WrappedRows | ShapedRows | AdaptedRows
+
+
+def decoder(dialect: Dialect, query: Any) -> Rows:
     """Choose what makes a query's rows from a reply.
 
     What comes back knows the shape of the query, not its conditions: it may be kept
     and called for every query of that shape.
     """
+    rows: WrappedRows | ShapedRows
     if _has_own_wrapper(query):
-        return dialect.adapted(query, Decoder(query._get_cursor_wrapper(None)))
-
-    def decode(reply: Reply) -> list[Any]:
-        return list(query._get_cursor_wrapper(ReplyCursor(reply)).iterator())
-
-    return dialect.adapted(query, decode)
+        rows = ShapedRows(query._get_cursor_wrapper(None))
+    else:
+        rows = WrappedRows(query._get_cursor_wrapper)
+    if dialect.adapted(query, rows) is rows:
+        return rows
+    return AdaptedRows(rows, lambda read: dialect.adapted(query, read))
 
 
 def _has_own_wrapper(query: Any) -> bool:
@@ -196,11 +279,3 @@ def _wraps(query: Any) -> bool:
 
 
 _WRAPPERS = {"_get_cursor_wrapper", "_get_model_cursor_wrapper"}
-
-
-def _fresh(wrapper: Any, cursor: ReplyCursor) -> Any:
-    """Make a wrapper like another one, over a cursor."""
-    fresh = object.__new__(type(wrapper))
-    vars(fresh).update(vars(wrapper))
-    fresh.cursor = cursor
-    return fresh

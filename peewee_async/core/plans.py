@@ -15,6 +15,7 @@ from peewee_async.core.facts import is_of_family
 from peewee_async.core.replies import (
     First,
     FirstColumn,
+    FirstColumns,
     InsertedKey,
     first_of,
     last_id,
@@ -203,12 +204,7 @@ def scalars(dialect: Dialect, query: Any) -> Plan[list[Any]]:
 
 def _scalars(dialect: Dialect, query: Any) -> Plan[list[Any]]:
     query = query.tuples()
-    decode = decoder(dialect, query)
-
-    def read(reply: Reply) -> list[Any]:
-        return [row[0] for row in decode(reply)]
-
-    return Plan(_statement(dialect, query), read)
+    return Plan(_statement(dialect, query), FirstColumns(decoder(dialect, query)))
 
 
 def count(dialect: Dialect, query: Any, clear_limit: bool = False) -> Plan[int]:

@@ -5,11 +5,11 @@ What reads for a kept plan reads many replies, so nothing here knows of a databa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from peewee_async.core.boundary import Reply, Statement
-from peewee_async.core.decoding import Decode
+from peewee_async.core.decoding import Decode, Rows
 
 
 class InsertedKey:
@@ -77,6 +77,23 @@ class FirstColumn:
     def __call__(self, reply: Reply) -> Any:
         row = self._read(reply)
         return row[0] if row else row
+
+
+class FirstColumns:
+    """Reads the first column of all rows."""
+
+    __slots__ = ("_decode",)
+
+    def __init__(self, decode: Rows) -> None:
+        self._decode = decode
+
+    def __call__(self, reply: Reply) -> list[Any]:
+        return [row[0] for row in self._decode(reply)]
+
+    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+        """Read many rows, some at a time."""
+        for portion in self._decode.portions(reply):
+            yield [row[0] for row in portion]
 
 
 def first_of(rows: list[Any], n: int) -> Any:

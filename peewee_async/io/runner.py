@@ -8,8 +8,15 @@ from collections.abc import Callable, Coroutine
 from threading import local
 from typing import Any, TypeVar
 
-from peewee_async.core.boundary import Reply, Request, Statement
-from peewee_async.core.execution import Execution, Plan, Steps, Work
+from peewee_async.core.boundary import Fetch, Pause, Reply, Statement
+from peewee_async.core.execution import (
+    PORTION,
+    Execution,
+    Plan,
+    Steps,
+    Work,
+    reading,
+)
 from peewee_async.io.protocols import Connection
 
 T = TypeVar("T")
@@ -47,7 +54,12 @@ async def _run_steps(steps: Steps[T], connection: Connection) -> T:
         request = execution.start()
         while request is not None:
             try:
-                reply = await _ask(connection, request, _whole)
+                if isinstance(request, Pause):
+                    # Nothing is under way: interrupted here, the connection stays.
+                    await asyncio.sleep(0)
+                    reply = Reply()
+                else:
+                    reply = await _ask(connection, request, _whole)
             except Exception as error:
                 request = execution.fail(error)
             else:
@@ -58,7 +70,7 @@ async def _run_steps(steps: Steps[T], connection: Connection) -> T:
 
 
 async def _ask(
-    connection: Connection, request: Request, read: Callable[[Reply], T]
+    connection: Connection, request: Statement | Fetch, read: Callable[[Reply], T]
 ) -> T:
     _sent.count += 1
     if _sent.count >= PACE:
@@ -76,6 +88,8 @@ async def _ask(
     except BaseException:
         connection.abort()
         raise
+    if len(reply.rows) > PORTION:
+        return await _run_steps(reading(read, reply), connection)
     return read(reply)
 
 

@@ -187,7 +187,8 @@ async def _run_within(limit: float, work: Work[T], connection: Connection) -> T:
     except TimeoutError as error:
         if not deadline.expired():
             raise
+        what_of_it = "; its connection is closed" if connection.closed else ""
         raise peewee.OperationalError(
-            f"The query took longer than {limit:g} s (query_timeout) and was given up; "
-            "its connection is closed."
+            f"The query took longer than {limit:g} s (query_timeout) and was given up"
+            f"{what_of_it}."
         ) from error

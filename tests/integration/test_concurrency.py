@@ -332,3 +332,42 @@ async def test_nothing_stays_open_on_the_server(
         await cancel(task)
     assert open_transactions(backend, sync) == 0
     assert await objects.count(User) == 0
+
+
+DIGITS = " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10))
+# A hundred thousand numbers, with no table behind them.
+NUMBERS = (
+    "SELECT a.d + 10 * b.d + 100 * c.d + 1000 * d.d + 10000 * e.d AS n FROM "
+    + ", ".join(f"({DIGITS}) AS {name}" for name in "abcde")
+)
+
+
+class Noted(peewee.IntegerField):
+    """Counts the values that it has converted."""
+
+    converted = 0
+
+    def python_value(self, value: Any) -> Any:
+        self.converted += 1
+        return value
+
+
+class Number(peewee.Model):
+    n: Any = Noted(primary_key=True)
+
+
+async def test_others_get_turns_while_many_rows_are_read(objects: Manager) -> None:
+    """All rows are there when the first is read: only pauses let others run."""
+    Number.n.converted = 0
+    seen: set[int] = set()
+
+    async def other() -> None:
+        while True:
+            seen.add(Number.n.converted)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    rows = await objects.execute(Number.raw(NUMBERS))
+    task.cancel()
+    assert {row.n for row in rows} == set(range(100_000))
+    assert len(seen) >= 100

@@ -12,7 +12,7 @@ from typing import Any
 import peewee
 from peewee import JOIN, Case, fn
 
-from peewee_async.core.boundary import Reply, Request
+from peewee_async.core.boundary import Pause, Reply, Request
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution, Work
 
@@ -108,6 +108,8 @@ def library() -> Iterator[None]:
 
 def answer(statement: Request) -> Reply:
     """Have SQLite answer a statement, through peewee's own connection."""
+    if isinstance(statement, Pause):
+        return Reply()
     cursor = DATABASE.execute_sql(statement.sql, statement.params)
     if cursor.description is None:
         return Reply((), None, cursor.rowcount, cursor.lastrowid)

@@ -18,7 +18,7 @@ from peewee_async import Manager
 from peewee_async.blocks import BlockContext
 from peewee_async.core.boundary import Reply, Statement, Status
 from peewee_async.core.dialect import Dialect
-from peewee_async.core.execution import Plan
+from peewee_async.core.execution import PORTION, Plan
 from peewee_async.core.transactions import Callback
 from tests.unit.fakes import FakeDatabase, FakeServer, Oops, turns
 
@@ -454,6 +454,61 @@ async def test_calls_come_though_what_follows_the_commit_is_interrupted(
         await task
     await turns(20)
     assert seen == ["quick", "slow"]
+
+
+class Noted(peewee.IntegerField):
+    """Counts the values that it has converted."""
+
+    converted = 0
+
+    def python_value(self, value: Any) -> Any:
+        self.converted += 1
+        return value
+
+
+class Number(peewee.Model):
+    n: Any = Noted(primary_key=True)
+
+
+def numbers(statement: Statement) -> Reply:
+    if not statement.sql.startswith("SELECT"):
+        return Reply((), None, 1)
+    return Reply([(number,) for number in range(20 * PORTION)], ("n",))
+
+
+async def cancelled_amid_rows(objects: Manager) -> None:
+    """Cancel a task whose rows have come and are being read."""
+    Number.n.converted = 0
+    task = asyncio.create_task(objects.execute(Number.select()))
+    while not Number.n.converted:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert Number.n.converted < 20 * PORTION
+
+
+async def test_cancelled_while_rows_are_read_a_block_goes_on(
+    server: FakeServer, database: FakeDatabase, objects: Manager
+) -> None:
+    server.answer = numbers
+    async with objects.atomic():
+        await database.send("INSERT 1")
+        await cancelled_amid_rows(objects)
+        await database.send("INSERT 2")
+    assert server.committed == ["INSERT 1", "INSERT 2"]
+    assert len(server.connections) == 1
+    assert database.statistics.idle == 1
+
+
+async def test_cancelled_while_rows_are_read_the_connection_goes_back(
+    server: FakeServer, database: FakeDatabase, objects: Manager
+) -> None:
+    server.answer = numbers
+    for _ in range(3):
+        await cancelled_amid_rows(objects)
+        assert database.statistics.idle == 1
+    assert len(server.connections) == 1
 
 
 async def test_calls_in_the_background_have_nothing_in_common(

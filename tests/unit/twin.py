@@ -9,7 +9,7 @@ from typing import Any
 
 import peewee
 
-from peewee_async.core.boundary import Reply, Request
+from peewee_async.core.boundary import Pause, Reply, Request
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution, Work
 
@@ -121,6 +121,8 @@ def finish(work: Work[Any]) -> Any:
 
 
 def _answer(statement: Request) -> Reply:
+    if isinstance(statement, Pause):
+        return Reply()
     if not statement.sql.startswith(TRANSACTION_COMMANDS):
         DATABASE.sent.append((statement.sql, statement.params))
     cursor = DATABASE.connection().execute(statement.sql, statement.params)

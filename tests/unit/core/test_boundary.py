@@ -2,7 +2,7 @@
 
 import pytest
 
-from peewee_async.core.boundary import Fetch, Reply, Statement, Status
+from peewee_async.core.boundary import Fetch, Pause, Reply, Statement, Status
 
 
 def test_a_statement_needs_only_its_text() -> None:
@@ -43,3 +43,7 @@ def test_a_status_completes_a_sentence() -> None:
         "The connection is in a transaction.",
         "The connection is in a transaction that can only be rolled back.",
     ]
+
+
+def test_a_pause_says_nothing_to_a_server() -> None:
+    assert (Pause().sql, Pause().params) == ("", ())

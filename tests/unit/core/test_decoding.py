@@ -15,6 +15,7 @@ from peewee_async.core.boundary import Reply, Statement
 from peewee_async.core.caching import Cache
 from peewee_async.core.compiling import function
 from peewee_async.core.decoding import LIMIT, MANY, ReplyCursor, decoder, shapes_of
+from peewee_async.core.execution import PORTION
 from peewee_async.core.row_sources import source_of
 from tests.unit.library import (
     DATABASE,
@@ -27,7 +28,7 @@ from tests.unit.library import (
     library,
     plain,
 )
-from tests.unit.models import POSTGRES, Post, User
+from tests.unit.models import MYSQL, POSTGRES, SQLITE, Post, User, with_drivers
 from tests.unit.rows import by_wrapper, picture, reply
 
 _peewee: Any = peewee
@@ -525,3 +526,66 @@ def test_several_threads_read_rows_of_one_model() -> None:
 
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(read, range(400)))
+
+
+def unwrapped_union() -> Any:
+    return OWN_USERS | USERS
+
+
+class Boss(peewee.Model):
+    name: Any = peewee.CharField()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class Clerk(peewee.Model):
+    boss: Any = peewee.ForeignKeyField(Boss)
+
+
+PORTIONED: dict[str, Callable[[], Any]] = {
+    "models": User.select,
+    "named tuples": lambda: User.select().namedtuples(),
+    "by the wrapper only": lambda: Clerk.select(Clerk, Boss.name).join(Boss),
+    "by a wrapper of the program": unwrapped_union,
+}
+
+
+@pytest.mark.parametrize("name", PORTIONED)
+def test_many_rows_are_read_in_portions(name: str) -> None:
+    query = PORTIONED[name]()
+    rows = [(number, "2", 3) for number in range(2 * PORTION + 1)]
+    answered = reply(*rows, columns=("id", "boss_id", "name"))
+    portions = list(decoder(POSTGRES, query).portions(answered))
+    assert [len(portion) for portion in portions] == [PORTION, PORTION, 1]
+    made = [item for portion in portions for item in portion]
+    assert picture(made) == picture(by_wrapper(query, answered))
+    assert len(set(map(type, made))) == 1
+
+
+def test_a_field_may_change_between_two_portions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = fresh_model()
+    answered = reply(*[ROW] * (PORTION + 1), columns=NAMES)
+    portions = decoder(POSTGRES, model.select()).portions(answered)
+    assert {row.name for row in next(portions)} == {"ada"}
+    with_a_field_of_its_own(model, monkeypatch)
+    assert [row.name for row in next(portions)] == ["ada!"]
+
+
+@with_drivers
+def test_the_fields_of_a_model_without_database_are_adapted() -> None:
+    class Document(peewee.Model):
+        data: Any = peewee.JSONField()
+
+    def read(dialect: Any) -> Any:
+        return decoder(dialect, Document.select(Document.data).tuples())
+
+    answered = reply(*[("[1]",)] * (PORTION + 1), columns=("data",))
+    for dialect, value in ((SQLITE, [1]), (MYSQL, [1])):
+        for _ in range(3):
+            assert read(dialect)(answered) == [(value,)] * (PORTION + 1)
+        portions = list(read(dialect).portions(answered))
+        assert portions == [[(value,)] * PORTION, [(value,)]]
+    assert Document.data.python_value("[1]") == "[1]"

@@ -1,6 +1,7 @@
 """The machine that runs steps: whoever drives it, it is never in two minds."""
 
 import doctest
+from collections.abc import Iterator
 from typing import Any
 
 import peewee
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from peewee_async.core import execution as module
-from peewee_async.core.boundary import Reply, Request, Statement
-from peewee_async.core.execution import Execution, Plan, State, Steps, finished
+from peewee_async.core.boundary import Pause, Reply, Request, Statement
+from peewee_async.core.execution import PORTION, Execution, Plan, State, Steps, finished
 from tests.unit.script import Script
 
 ONE = Reply([(1,)], ("n",), 1)
@@ -198,6 +199,62 @@ def test_the_example_in_the_documentation_is_true() -> None:
     outcome = doctest.testmod(module)
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+class Halves:
+    """Makes a list of all rows, or of some of them at a time."""
+
+    def __call__(self, reply: Reply) -> list[Any]:
+        return [row[0] / 2 for row in reply.rows]
+
+    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+        for start in range(0, len(reply.rows), PORTION):
+            yield self(reply._replace(rows=reply.rows[start : start + PORTION]))
+
+
+def numbers(count: int) -> Reply:
+    return Reply([(number,) for number in range(count)], ("n",), count)
+
+
+@pytest.mark.parametrize(
+    ("rows", "pauses"),
+    [(0, 0), (1, 0), (PORTION, 0), (PORTION + 1, 2), (3 * PORTION, 3)],
+)
+def test_many_rows_are_read_with_pauses(rows: int, pauses: int) -> None:
+    execution: Execution[Any] = Execution(Plan(Statement("SELECT n"), Halves()))
+    assert execution.start() == Statement("SELECT n")
+    request = execution.feed(numbers(rows))
+    for _ in range(pauses):
+        assert isinstance(request, Pause)
+        assert (request.sql, request.params) == ("", ())
+        request = execution.feed(Reply())
+    assert request is None
+    assert execution.result == [number / 2 for number in range(rows)]
+
+
+def test_what_cannot_be_read_in_portions_is_read_at_once() -> None:
+    execution = Execution(Plan(Statement("SELECT n"), lambda reply: len(reply.rows)))
+    execution.start()
+    assert execution.feed(numbers(3 * PORTION)) is None
+    assert execution.result == 3 * PORTION
+
+
+def test_interrupted_in_a_pause_nothing_comes_of_it() -> None:
+    execution = Execution(Plan(Statement("SELECT n"), Halves()))
+    execution.start()
+    execution.feed(numbers(3 * PORTION))
+    execution.abort()
+    assert execution.state is State.ABORTED
+
+
+def test_an_error_in_a_later_portion_is_raised() -> None:
+    execution: Execution[Any] = Execution(Plan(Statement("SELECT n"), Halves()))
+    execution.start()
+    rows = [*numbers(PORTION).rows, ("x",)]
+    assert isinstance(execution.feed(Reply(rows, ("n",))), Pause)
+    assert execution.feed(Reply()) is None
+    with pytest.raises(TypeError):
+        _ = execution.result
 
 
 class AnyDriver(RuleBasedStateMachine):

@@ -13,8 +13,9 @@ import pytest
 from peewee import EXCLUDED, fn
 
 from peewee_async.core import plans
+from peewee_async.core.boundary import Pause
 from peewee_async.core.dialect import Dialect
-from peewee_async.core.execution import Execution, Plan
+from peewee_async.core.execution import PORTION, Execution, Plan
 from tests.unit.library import (
     AUTHORS,
     DATABASE,
@@ -294,6 +295,16 @@ def test_scalars_asks_for_all_rows() -> None:
     script = Script(plans.scalars(POSTGRES, User.select(User.name)))
     script.sends('SELECT "t1"."name" FROM "user" AS "t1"')
     assert script.gets(("a",), (None,), ("a",)).result == ["a", None, "a"]
+
+
+def test_many_scalars_are_read_with_pauses() -> None:
+    names = [(f"n{number}",) for number in range(PORTION + 1)]
+    script = Script(plans.scalars(POSTGRES, User.select(User.name)))
+    script.gets(*names)
+    for _ in range(2):
+        assert isinstance(script.waiting, Pause)
+        script.writes()
+    assert script.result == [name for (name,) in names]
 
 
 @pytest.mark.parametrize("value", [None, 0, ""])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import peewee
 import pytest
 
 from peewee_async.core import replies
 from peewee_async.core.boundary import Reply, Statement
+from peewee_async.core.decoding import WrappedRows
+from peewee_async.core.execution import PORTION
 from tests.unit.models import User
 
 
@@ -74,3 +77,11 @@ def test_values() -> None:
     assert replies.truth(Reply([(1,)])) is True
     assert replies.rows_or_rowcount(Reply(rowcount=3)) == 3
     assert replies.rows_or_rowcount(Reply([(1,)], ("a",))) == [(1,)]
+
+
+def test_first_columns_may_be_read_in_portions() -> None:
+    read = replies.FirstColumns(WrappedRows(peewee.CursorWrapper))
+    rows = [(number, "x") for number in range(PORTION + 1)]
+    portions = list(read.portions(Reply(rows, ("n", "x"))))
+    assert portions == [list(range(PORTION)), [PORTION]]
+    assert read(Reply(rows, ("n", "x"))) == [*portions[0], *portions[1]]

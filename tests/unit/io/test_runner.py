@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections.abc import Iterator
 
 import peewee
 import pytest
 
 from peewee_async.core.boundary import Reply, Statement
-from peewee_async.core.execution import Plan, Steps, finished
+from peewee_async.core.execution import PORTION, Plan, Steps, finished
 from peewee_async.io.runner import PACE, run
 from tests.unit.fakes import FakeConnection, FakeServer
 
@@ -201,3 +202,56 @@ async def test_cancelled_between_two_statements_the_connection_stays(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not connection.closed
+
+
+class Portions:
+    """Reads rows some at a time, and counts how often it was called."""
+
+    def __init__(self) -> None:
+        self.read = 0
+
+    def __call__(self, reply: Reply) -> list[int]:
+        return [row[0] for row in reply.rows]
+
+    def portions(self, reply: Reply) -> Iterator[list[int]]:
+        for start in range(0, len(reply.rows), PORTION):
+            self.read += 1
+            yield self(reply._replace(rows=reply.rows[start : start + PORTION]))
+
+
+async def many(connection: FakeConnection, read: Portions) -> list[int]:
+    connection.server.answer = lambda statement: Reply(
+        [(number,) for number in range(10 * PORTION)], ("n",)
+    )
+    return await run(Plan(Statement("SELECT n"), read), connection)
+
+
+async def test_others_get_a_turn_while_many_rows_are_read(
+    connection: FakeConnection,
+) -> None:
+    read, seen = Portions(), []
+
+    async def other() -> None:
+        while True:
+            seen.append(read.read)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    assert await many(connection, read) == list(range(10 * PORTION))
+    task.cancel()
+    assert set(seen) >= set(range(1, 11)), "a turn after each portion"
+
+
+async def test_cancelled_while_rows_are_read_the_connection_stays(
+    connection: FakeConnection,
+) -> None:
+    read = Portions()
+    task = asyncio.create_task(many(connection, read))
+    while not read.read:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert 0 < read.read < 10
+    assert not connection.closed
+    assert await run(plan("SELECT 1"), connection) is not None
