@@ -85,6 +85,20 @@ def test_a_waiter_that_withdrew_is_passed_over(turns: Turns[str], block: Block) 
     turns.withdraw("a")
     turns.withdraw("c")
     assert turns.give() == ("b", [])
+    turns.withdraw("b")  # too late: it has its turn
+    assert turns.give() == (None, [])
+
+
+def test_a_waiter_in_an_outer_block_withdraws(
+    transactions: Transactions, turns: Turns[str], block: Block
+) -> None:
+    nested = done(transactions.savepoint())
+    turns.take(nested)
+    turns.wait("inside", nested)
+    turns.wait("outside", block)
+    turns.withdraw("outside")
+    assert turns.give() == ("inside", [])
+    done(transactions.commit(nested))
     assert turns.give() == (None, [])
 
 
