@@ -13,7 +13,7 @@ from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Work
 from peewee_async.core.transactions import Block, Callback, Transactions
 from peewee_async.core.turns import Turns
-from peewee_async.io.connecting import PING
+from peewee_async.io.connecting import PING, PING_LIMIT
 from peewee_async.io.pool import Pool
 from peewee_async.io.protocols import Connection
 from peewee_async.io.runner import run
@@ -157,9 +157,12 @@ class Session:
 async def why_closed(connection: Connection) -> BaseException | None:
     """Have a connection that is closed refuse a statement, and tell why."""
     try:
-        await connection.execute(PING)
+        async with asyncio.timeout(PING_LIMIT):
+            await connection.execute(PING)
     except Exception as error:
         return error.__cause__
+    finally:
+        connection.abort()  # it may have begun to say why, and never end
     return None
 
 

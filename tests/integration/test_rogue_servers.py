@@ -293,6 +293,23 @@ async def test_what_is_said_when_nobody_asked() -> None:
     assert rogue.connections == 2
 
 
+async def test_what_is_half_said_when_nobody_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("peewee_async.io.session.PING_LIMIT", 0.1)
+    rogue = RogueMySQL()
+    async with rogue.listening() as port:
+        database = MySQLDatabase("unit", host=HOST, port=port, user="u")
+        with pytest.raises(peewee.OperationalError, match="transaction is lost"):
+            async with database.aio_atomic():
+                rogue.answer, rogue.hangs_up = SEVEN + b"\x07", False
+                assert await seven(database) == [(7,)]
+                await seven(database)
+        rogue.answer = None
+        assert await seven(database) == [(7,)]
+        await database.aio_close()
+
+
 @pytest.mark.parametrize("name", KINDS)
 async def test_an_error_with_anything_in_it(
     name: str, caplog: pytest.LogCaptureFixture
