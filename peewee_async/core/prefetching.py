@@ -11,6 +11,7 @@ from typing import Any
 import peewee
 
 from peewee_async.core import plans
+from peewee_async.core.assembling import Known, assembled
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Steps, Work
 from peewee_async.core.replies import first_of
@@ -44,19 +45,16 @@ def prefetch(
 
 def _assembled(dialect: Dialect, stages: list[Any]) -> Steps[list[Any]]:
     """Fetch the stages, the innermost first, as `peewee.prefetch` does."""
-    instances: dict[Any, dict[Any, Any]] = {}
+    known: dict[Any, Known] = {}
     inner: dict[Any, list[Any]] = {}
     rows: list[Any] = []
     for stage in reversed(stages):
         for model in stage.rel_models or ():
             inner.setdefault(model, []).append(stage)
-        known = instances.setdefault(stage.model, {})
+        own = known.setdefault(stage.model, {})
         rows = yield from execute(dialect, stage.query)
-        for row in rows:
-            if stage.fields:
-                stage.store_instance(row, known)
-            for child in inner.get(stage.model, ()):
-                child.populate_instance(row, instances[child.model])
+        children = [(it, known[it.model]) for it in inner.get(stage.model, ())]
+        yield from assembled(stage, rows, own, children)
     return rows
 
 

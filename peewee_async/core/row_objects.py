@@ -61,12 +61,7 @@ class Instance:
 
     def accessor(self, attribute: str) -> Any:
         """Give the accessor of a field, if it is peewee's own."""
-        found = vars(self.model).get(attribute)
-        is_field = attribute in self.model._meta.fields
-        is_known = getattr(type(found), "__set__", None) in _SETTERS
-        if not is_field or not is_known or found.name != attribute:
-            return None
-        return found
+        return accessor_of(self.model, attribute)
 
     def lines(self) -> list[str]:
         """Write how it is made, with the values of its columns."""
@@ -112,6 +107,16 @@ def is_stock(model: Any) -> bool:
         and type(model).__call__ is type.__call__
         and not any("__slots__" in vars(base) for base in model.__mro__[:-1])
     )
+
+
+def accessor_of(model: Any, attribute: str) -> Any:
+    """Give the accessor of a model's field, if it is peewee's own."""
+    found = vars(model).get(attribute)
+    is_field = attribute in model._meta.fields
+    is_known = getattr(type(found), "__set__", None) in _SETTERS
+    if not is_field or not is_known or found.name != attribute:
+        return None
+    return found
 
 
 def is_descriptor(model: Any, attribute: str) -> bool:

@@ -1,0 +1,190 @@
+"""Rows of a prefetch are put together as peewee's own two methods would."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import peewee
+import pytest
+from peewee import PREFETCH_TYPE
+
+from peewee_async.core.assembling import Known, assembled
+from peewee_async.core.boundary import Pause
+from peewee_async.core.execution import PORTION
+from tests.unit.rows import picture
+
+_peewee: Any = peewee
+
+
+class Owner(peewee.Model):
+    code: Any = peewee.CharField(null=True)
+
+
+class Pet(peewee.Model):
+    owner: Any = peewee.ForeignKeyField(Owner, backref="pets", null=True)
+    sitter: Any = peewee.ForeignKeyField(Owner, backref="guests", null=True)
+    by_code: Any = peewee.ForeignKeyField(
+        Owner, field="code", backref="coded", null=True
+    )
+
+
+class Toy(peewee.Model):
+    pet: Any = peewee.ForeignKeyField(Pet, backref="toys", null=True)
+
+
+class Node(peewee.Model):
+    above: Any = peewee.ForeignKeyField("self", backref="below", null=True)
+
+
+class Chip(peewee.Model):
+    pet: Any = peewee.ForeignKeyField(Pet, primary_key=True, backref="chips")
+
+
+class Scan(peewee.Model):
+    """A key that points to a key."""
+
+    chip: Any = peewee.ForeignKeyField(Chip, backref="scans")
+
+
+class Special(peewee.Model):
+    owner: Any = peewee.ForeignKeyField(Owner, backref="specials", null=True)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self.__dict__.setdefault("order", []).append(name)
+
+
+def made(model: Any, *rows: dict[str, Any]) -> list[Any]:
+    """Make rows as they come from a database."""
+    instances = []
+    for row in rows:
+        instance = model(__no_default__=True, **row)
+        instance._dirty.clear()
+        instances.append(instance)
+    return instances
+
+
+def owners() -> list[Any]:
+    numbers = [(1, "a"), (2, None), (2, "a"), (3, "c")]
+    return made(Owner, *({"id": key, "code": code} for key, code in numbers))
+
+
+def pets() -> list[Any]:
+    keys = [(1, 1, 2, "a"), (2, None, "2", None), (3, 2, 1, "c"), (4, 9, 3, "x")]
+    names = ("id", "owner", "sitter", "by_code")
+    return made(Pet, *(dict(zip(names, row, strict=True)) for row in keys))
+
+
+def toys() -> list[Any]:
+    return made(Toy, {"id": 1, "pet": 1}, {"id": 2, "pet": None}, {"id": 3, "pet": 1})
+
+
+def dirty_pets() -> list[Any]:
+    rows = pets()
+    for row in rows:
+        row._dirty.update(("owner", "by_code"))
+    return rows
+
+
+def nodes() -> list[Any]:
+    keys = [(1, None), (2, 1), (3, 1), (4, 3), (5, 5), (6, 9)]
+    return made(Node, *({"id": key, "above": above} for key, above in keys))
+
+
+Level = tuple[Any, Callable[[], list[Any]]]
+CASES: dict[str, list[Level]] = {
+    "one": [(Owner, owners)],
+    "children": [(Owner, owners), (Pet, pets)],
+    "children of children": [(Owner, owners), (Pet, pets), (Toy, toys)],
+    "two kinds of children": [
+        (Owner, owners),
+        (Pet, pets),
+        (Special, lambda: made(Special, {"id": 1, "owner": 1}, {"id": 2, "owner": 2})),
+    ],
+    "parents": [(Pet, pets), (Owner, owners)],
+    "parents of dirty rows": [(Pet, dirty_pets), (Owner, owners)],
+    "dirty children": [(Owner, owners), (Pet, dirty_pets)],
+    "parents of parents": [(Toy, toys), (Pet, pets), (Owner, owners)],
+    "parents of special rows": [
+        (Special, lambda: made(Special, {"id": 1, "owner": 1})),
+        (Owner, owners),
+    ],
+    "its own children": [(Node, nodes), (Node, nodes)],
+    "no children": [(Owner, owners), (Pet, list)],
+    "no parents": [(Owner, list), (Pet, pets)],
+}
+
+
+def stages_of(case: list[Level], kind: int) -> list[Any]:
+    (root, _), *rest = case
+    models = [model for model, _ in rest]
+    stages: list[Any] = _peewee.prefetch_add_subquery(root.select(), models, kind)
+    return stages
+
+
+def by_peewee(case: list[Level], stages: list[Any]) -> list[Any]:
+    """Do what the loop of `peewee.prefetch` does."""
+    instances: dict[Any, Any] = {}
+    inner: dict[Any, list[Any]] = {}
+    rows: list[Any] = []
+    for stage, (_, make) in reversed(list(zip(stages, case, strict=True))):
+        for model in stage.rel_models or ():
+            inner.setdefault(model, []).append(stage)
+        known = instances.setdefault(stage.model, {})
+        rows = make()
+        for row in rows:
+            if stage.fields:
+                stage.store_instance(row, known)
+            for child in inner.get(stage.model, ()):
+                child.populate_instance(row, instances[child.model])
+    return rows
+
+
+def by_us(case: list[Level], stages: list[Any]) -> list[Any]:
+    known: dict[Any, Known] = {}
+    inner: dict[Any, list[Any]] = {}
+    rows: list[Any] = []
+    for stage, (_, make) in reversed(list(zip(stages, case, strict=True))):
+        for model in stage.rel_models or ():
+            inner.setdefault(model, []).append(stage)
+        own = known.setdefault(stage.model, {})
+        rows = make()
+        children = [(it, known[it.model]) for it in inner.get(stage.model, ())]
+        assert list(assembled(stage, rows, own, children)) == []
+    return rows
+
+
+@pytest.mark.parametrize("kind", [PREFETCH_TYPE.WHERE, PREFETCH_TYPE.JOIN])
+@pytest.mark.parametrize("name", CASES)
+def test_rows_are_put_together_as_in_peewee(name: str, kind: int) -> None:
+    case = CASES[name]
+    stages = stages_of(case, kind)
+    assert picture(by_us(case, stages)) == picture(by_peewee(case, stages))
+
+
+@pytest.mark.parametrize("rows", [0, 1, PORTION, PORTION + 1, 3 * PORTION])
+def test_others_get_a_turn_after_each_portion(rows: int) -> None:
+    (stage,) = stages_of([(Owner, owners)], PREFETCH_TYPE.WHERE)
+    made_rows = [Owner(id=number) for number in range(rows)]
+    pauses = list(assembled(stage, made_rows, {}, []))
+    assert pauses == [Pause()] * max(0, -(-rows // PORTION) - 1)
+
+
+def test_a_key_that_was_not_selected_is_an_error_as_in_peewee() -> None:
+    case: list[Level] = [(Owner, owners), (Pet, lambda: made(Pet, {"id": 1}))]
+    stages = stages_of(case, PREFETCH_TYPE.WHERE)
+    for way in (by_us, by_peewee):
+        with pytest.raises(KeyError):
+            way(case, stages)
+
+
+def test_a_key_to_a_key_is_looked_up_as_in_peewee() -> None:
+    case: list[Level] = [
+        (Chip, lambda: made(Chip, {"pet": 1})),
+        (Scan, lambda: made(Scan, {"id": 1, "chip": 1})),
+    ]
+    stages = stages_of(case, PREFETCH_TYPE.WHERE)
+    for way in (by_us, by_peewee):
+        with pytest.raises(peewee.InterfaceError, match="bound to a database"):
+            way(case, stages)
