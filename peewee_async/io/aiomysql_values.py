@@ -39,7 +39,10 @@ class Values(aiomysql.Connection):  # type: ignore[misc]
             return f"_binary X'{bytes(obj).hex()}'"
         if type(obj) in _SEQUENCES:
             return "(" + ",".join(map(self.escape, obj)) + ")"
-        if isinstance(obj, str) or type(obj) not in encoders:
+        if isinstance(obj, str):
+            # Not str(obj): a member of an Enum that is text would give its name.
+            return self._escape_text(str.__str__(obj))
+        if type(obj) not in encoders:
             return self._escape_text(str(obj))
         return str(super().escape(obj))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import enum
 import uuid
 from functools import partial
 from pathlib import Path
@@ -29,7 +30,25 @@ class Odd:
         return "<Odd>"
 
 
+class Word(str):
+    """Text that is printed as something else."""
+
+    def __str__(self) -> str:
+        return "printed"
+
+
+class Colour(str, enum.Enum):  # noqa: UP042 - a StrEnum is printed as its value
+    RED = "red"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
 PARAMETERS: dict[str, Any] = {
+    "text of its own": Word("word"),
+    "an Enum of text": Colour.RED,
+    "an Enum of numbers": Level.HIGH,
     "NUL in text": "a\0b",
     "high surrogate": "a\ud800b",
     "quotes": "'\"`\\'' \\\" -- ; /* %s %(x)s ? :x $1 {}",
