@@ -19,8 +19,8 @@ from tests.integration.watching import (
     LONG,
     Long,
     cancel,
-    open_transactions,
     sessions,
+    until_no_transactions,
     until_sessions,
 )
 
@@ -339,4 +339,4 @@ async def test_the_locks_of_an_interrupted_block_are_free(
     async with asyncio.timeout(SOON):
         await objects.execute(User.update(age=User.age + 1))
     assert (await objects.get(User)).age == 1
-    assert open_transactions(backend, sync) == 0
+    await until_no_transactions(backend, sync)

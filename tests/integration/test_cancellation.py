@@ -20,7 +20,7 @@ from tests.integration.cancelling import LASTING, cancelled
 from tests.integration.checks import both_kinds, only, statistics
 from tests.integration.conftest import CreateTables, MakeDatabase, end_other_sessions
 from tests.integration.models import Post, Token, User
-from tests.integration.watching import Long, open_transactions, until_sessions
+from tests.integration.watching import Long, until_no_transactions, until_sessions
 
 servers_only = only("postgres", "mysql")
 
@@ -259,7 +259,7 @@ async def test_at_every_await(
         assert count.size == count.idle <= POOL_SIZE
         if backend.name != "sqlite":
             await until_sessions(backend, sync, count.size)
-    assert open_transactions(backend, sync) == 0
+    await until_no_transactions(backend, sync)
 
 
 # In every way
@@ -284,7 +284,7 @@ async def nothing_left(objects: Manager, backend: Backend, sync: Any) -> None:
     await until_settled(objects)
     assert await objects.count(User) == 0
     await objects.create(User, name="afterwards")
-    assert open_transactions(backend, sync) == 0
+    await until_no_transactions(backend, sync)
 
 
 everywhere = pytest.mark.parametrize("work", [outside, in_block])

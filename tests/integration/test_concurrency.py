@@ -14,7 +14,7 @@ from tests.integration.backends import POOL_SIZE, Backend
 from tests.integration.checks import both_kinds, only, statistics
 from tests.integration.conftest import CreateTables, MakeDatabase
 from tests.integration.models import Post, Token, User
-from tests.integration.watching import Long, cancel, open_transactions
+from tests.integration.watching import Long, cancel, until_no_transactions
 
 TASKS = 50
 
@@ -56,7 +56,7 @@ async def test_mixed_work(objects: Manager, backend: Backend, sync: Any) -> None
     count = statistics(objects.database)
     assert count.idle == count.size <= POOL_SIZE
     assert (count.busy, count.opening, count.waiting) == (0, 0, 0)
-    assert open_transactions(backend, sync) == 0
+    await until_no_transactions(backend, sync)
 
 
 async def test_a_pool_grows_to_its_size_and_no_further(
@@ -246,7 +246,7 @@ async def test_a_block_that_is_cancelled_between_statements(
     await reached.wait()
     await cancel(task)
     assert statistics(database).busy == 0
-    assert open_transactions(backend, sync) == 0
+    await until_no_transactions(backend, sync)
     assert await objects.count(User) == 0
 
 
@@ -330,7 +330,7 @@ async def test_nothing_stays_open_on_the_server(
     await inside.wait()
     for task in tasks:
         await cancel(task)
-    assert open_transactions(backend, sync) == 0
+    await until_no_transactions(backend, sync)
     assert await objects.count(User) == 0
 
 

@@ -12,7 +12,7 @@ from tests.integration.backends import Backend
 from tests.integration.checks import only, quiet, run_python
 from tests.integration.conftest import CreateTables
 from tests.integration.load import MODELS
-from tests.integration.watching import open_transactions, until_sessions
+from tests.integration.watching import until_no_transactions, until_sessions
 
 
 def run_load(backend: Backend, path: Path, what: str, seconds: float, seed: int) -> str:
@@ -34,7 +34,7 @@ def load_tables(tables: CreateTables) -> None:
 async def nothing_left(backend: Backend, sync: Any) -> None:
     if backend.name != "sqlite":
         await until_sessions(backend, sync, 0)
-    assert open_transactions(backend, sync) == 0
+    await until_no_transactions(backend, sync)
 
 
 async def test_a_thousand_operations_that_are_cancelled(

@@ -106,6 +106,12 @@ async def until_sessions(backend: Backend, sync: Any, count: int) -> None:
         await asyncio.sleep(0.01)
 
 
+async def until_no_transactions(backend: Backend, sync: Any) -> None:
+    """Wait until the server sees no session in a transaction: it ends them likewise."""
+    while open_transactions(backend, sync):  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
 async def cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
