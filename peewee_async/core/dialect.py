@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import peewee
 
 from peewee_async.core.boundary import Statement
+from peewee_async.core.rendering import look_once
 from peewee_async.core.sources import (
     Adaptation,
     Sources,
@@ -113,7 +114,7 @@ class Dialect:
         another family, or has a part that is.
         """
         self.require_family(query)
-        context = self.database.get_sql_context(slots=self.slots)
+        context = look_once(self.database.get_sql_context(slots=self.slots))
         adaptation = Adaptation(self.database)
         lenient = self._is_bound_here(query if made_of is None else made_of)
 
