@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -40,6 +41,15 @@ def only(*names: str) -> pytest.MarkDecorator:
 def statistics(database: AioDatabase) -> Statistics:
     """Count the connections that the database has in the running event loop."""
     return database.ready_sessions().pool.statistics()
+
+
+def limit(database: AioDatabase, **seconds: Any) -> None:
+    """Change the limits of the open pool, for a part of a test.
+
+    What is not to run out of time has as much of it as it likes, on any machine.
+    """
+    pool = database.ready_sessions().pool
+    pool.options = replace(pool.options, **seconds)
 
 
 def seen(value: Any) -> Any:

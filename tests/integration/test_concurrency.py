@@ -11,7 +11,7 @@ import pytest
 
 from peewee_async import AioDatabase, Manager
 from tests.integration.backends import POOL_SIZE, Backend
-from tests.integration.checks import both_kinds, only, statistics
+from tests.integration.checks import both_kinds, limit, only, statistics
 from tests.integration.conftest import CreateTables, MakeDatabase
 from tests.integration.models import Post, Token, User
 from tests.integration.watching import Long, cancel, until_no_transactions
@@ -191,6 +191,7 @@ async def test_the_time_limit_of_the_database(
         async with limited.atomic():
             await limited.create(User, name="ada")
             await limited.execute(long.query)
+    limit(limited.database, query_timeout=None)
     assert await limited.count(User) == 0
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from peewee_async import AioDatabase, MySQLDatabase, PostgresqlDatabase
 from tests.integration.backends import Backend
-from tests.integration.checks import only, statistics
+from tests.integration.checks import limit, only, statistics
 from tests.integration.rogues import (
     COLUMN,
     EOF,
@@ -129,16 +129,16 @@ async def test_nonsense_instead_of_a_reply(
 ) -> None:
     rogue: Rogue = KINDS[name][0]()
     async with rogue.listening() as port:
-        database = KINDS[name][1](
-            "unit", host=HOST, port=port, user="u", query_timeout=0.3
-        )
+        database = KINDS[name][1]("unit", host=HOST, port=port, user="u")
         assert await seven(database) == [(7,)]
+        limit(database, query_timeout=0.3)
         first = rogue.connections
         rogue.answer, rogue.hangs_up = text, hangs_up
         # What looks like a whole reply is one: the next is none.
         with pytest.raises(peewee.PeeweeException):
             await seven(database)
             await seven(database)
+        limit(database, query_timeout=None)
         rogue.answer = None
         assert await seven(database) == [(7,)]
         assert rogue.connections > first
@@ -162,6 +162,7 @@ async def test_nonsense_instead_of_a_greeting(
         with pytest.raises(peewee.OperationalError, match=f"^Cannot connect .*{port}"):
             await seven(database)
         assert statistics(database).size == 0
+        limit(database, connect_timeout=10)
         rogue.greeting = None
         assert await seven(database) == [(7,)]
         await database.aio_close()
@@ -190,6 +191,7 @@ async def asked_for(file: Path, sql: str, **options: Any) -> bytes:
             await database.aio_execute_sql(sql)
         count = statistics(database)
         assert (count.busy, count.idle) == (0, 0)
+        limit(database, query_timeout=None)
         rogue.answer = None
         assert await seven(database) == [(7,)]
         await database.aio_close()

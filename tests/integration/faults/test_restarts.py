@@ -11,7 +11,7 @@ import pytest
 
 from peewee_async import Manager
 from tests.integration.backends import POOLED, SYNC, Backend
-from tests.integration.checks import give_up
+from tests.integration.checks import give_up, limit
 from tests.integration.faults.common import (
     LongQuery,
     lines,
@@ -332,16 +332,18 @@ async def test_who_waits_too_long_is_told_why_no_connection_comes(
 ) -> None:
     server = private.server
     database = POOLED[server.family](
-        server.database, **server.options, max_connections=2, acquire_timeout=0.3
+        server.database, **server.options, max_connections=2
     )
     objects = Manager(database)
     async with objects.atomic():
         other_password(True)
+        limit(database, acquire_timeout=1)  # it takes some time to be refused
         with pytest.raises(peewee.OperationalError) as caught:
             async with database.detached():
                 pass
     assert "acquire_timeout" in str(caught.value)
     assert REFUSED[backend.name] in str(caught.value)
     other_password(False)
+    limit(database, acquire_timeout=30)
     await recovered(objects)
     await database.aio_close()

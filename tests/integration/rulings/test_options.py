@@ -20,7 +20,14 @@ import peewee_async
 import peewee_asyncext
 from peewee_async import AioDatabase, AioModel, Manager
 from tests.integration.backends import POOLED, SINGLE, Backend
-from tests.integration.checks import both_kinds, only, quiet, run_python, statistics
+from tests.integration.checks import (
+    both_kinds,
+    limit,
+    only,
+    quiet,
+    run_python,
+    statistics,
+)
 from tests.integration.conftest import CreateTables, MakeDatabase
 from tests.integration.models import User
 from tests.integration.rulings.common import (
@@ -120,8 +127,9 @@ async def test_ruling_04_the_limit_of_connecting(make_database: MakeDatabase) ->
 
 
 async def test_ruling_04_the_limit_of_acquiring(make_database: MakeDatabase) -> None:
-    database = make_database(pooled=False, acquire_timeout=0.1)
+    database = make_database(pooled=False)
     await database.aio_connect()
+    limit(database, acquire_timeout=0.1)
     async with blocks_open(database, 1):
         with pytest.raises(peewee.OperationalError, match="acquire_timeout"):
             await database.aio_execute(SEVEN)
@@ -135,6 +143,7 @@ async def test_ruling_04_the_limit_of_a_query(
     database = make_database(query_timeout=0.1)
     with pytest.raises(peewee.OperationalError, match="query_timeout"):
         await database.aio_execute(sleep(backend, 60))
+    limit(database, query_timeout=None)
     assert await database.aio_execute(SEVEN)
 
 
@@ -143,8 +152,9 @@ async def test_ruling_04_the_limits_are_separate(
     make_database: MakeDatabase, backend: Backend
 ) -> None:
     """A query may take longer than one may wait for a connection."""
-    database = make_database(acquire_timeout=0.1)
+    database = make_database()
     await database.aio_connect()
+    limit(database, acquire_timeout=0.1)
     assert len(await database.aio_execute(sleep(backend, 0.3))) == 1
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from peewee_async import Manager
 from tests.integration.backends import Backend
-from tests.integration.checks import both_kinds, only, statistics
+from tests.integration.checks import both_kinds, limit, only, statistics
 from tests.integration.conftest import MakeDatabase
 from tests.integration.models import User
 from tests.integration.rulings.common import (
@@ -139,7 +139,7 @@ async def test_ruling_23_others_wait_for_the_end_of_a_nested_block(
 async def test_ruling_23_the_wait_is_bounded_and_names_the_holder(
     make_database: MakeDatabase, objects: Manager, names: Names
 ) -> None:
-    limited = Manager(make_database(acquire_timeout=0.1))
+    limited = Manager(make_database())
     inside, go_on = asyncio.Event(), asyncio.Event()
 
     async def hold() -> None:
@@ -150,6 +150,7 @@ async def test_ruling_23_the_wait_is_bounded_and_names_the_holder(
     async with limited.atomic():
         task = asyncio.create_task(hold())
         await inside.wait()
+        limit(limited.database, acquire_timeout=0.1)
         with pytest.raises(peewee.OperationalError, match="the_holder") as caught:
             await add(limited, "never")
         assert "acquire_timeout" in str(caught.value)
