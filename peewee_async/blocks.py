@@ -309,8 +309,10 @@ def _cut_off(frame: Frame) -> Block | None:
 
 async def _commit(session: Session, block: Block) -> list[Callback]:
     if not block.ended:
-        with suppress(BlockEnded):
+        try:
             return await session.commit(block)
+        except BlockEnded:
+            pass
     raise lost(block)
 
 

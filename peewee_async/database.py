@@ -134,22 +134,24 @@ class AioDatabase(AioTables, SyncSide):
             )
         return self._sessions
 
-    async def _prepare(self) -> Sessions:
-        sessions = self.ready_sessions()
+    async def _learn_version(self) -> None:
         if self.server_version is None:
-            await sessions.pool.warm()
-        return sessions
+            await self.ready_sessions().pool.warm()
 
     async def run_plan(
         self, plan: Callable[..., Work[T]], *args: Any, **options: Any
     ) -> T:
         """Do what a planner of the core, called with the dialect first, plans."""
-        sessions = await self._prepare()
+        sessions = self.ready_sessions()
+        if self.server_version is None:
+            await self._learn_version()
         return await sessions.run(plan(self._dialect, *args, **options))
 
     async def run_in_transaction(self, plan: Callable[..., Work[T]], *args: Any) -> T:
         """Do the same for a planner that takes the open transactions as well."""
-        sessions = await self._prepare()
+        sessions = self.ready_sessions()
+        if self.server_version is None:
+            await self._learn_version()
         return await sessions.transact(
             lambda transactions: plan(self._dialect, transactions, *args)
         )
@@ -349,7 +351,7 @@ class AioDatabase(AioTables, SyncSide):
         size = batch_size if self._pool_options.own_connections else None
 
         async def make() -> Stream[Any]:
-            await self._prepare()
+            await self._learn_version()
             return Stream(self._dialect, query, size)
 
         return self.ready_sessions().stream(make)

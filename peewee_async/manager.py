@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar, Unpack, overload
 
@@ -84,11 +84,13 @@ class Manager:
             )
         return self._database
 
-    async def _run(self, plan: Callable[..., Work[T]], *args: Any, **options: Any) -> T:
-        return await self._checked().run_plan(plan, *args, **options)
+    def _run(
+        self, plan: Callable[..., Work[T]], *args: Any, **options: Any
+    ) -> Awaitable[T]:
+        return self._checked().run_plan(plan, *args, **options)
 
-    async def _transact(self, plan: Callable[..., Work[T]], *args: Any) -> T:
-        return await self._checked().run_in_transaction(plan, *args)
+    def _transact(self, plan: Callable[..., Work[T]], *args: Any) -> Awaitable[T]:
+        return self._checked().run_in_transaction(plan, *args)
 
     @property
     def is_connected(self) -> bool:

@@ -256,8 +256,9 @@ class Dialect:
         database: Any = self.database
         if self.family is Family.POSTGRES and options.isolation_level is None:
             level = database._isolation_level
-            name = database._adapter.isolation_level_str(level) if level else None
-            return options._replace(isolation_level=name)
+            if level:
+                name = database._adapter.isolation_level_str(level)
+                return options._replace(isolation_level=name)
         if self.family is Family.SQLITE and options.lock_type is None:
             return options._replace(lock_type=self._lock_type(options))
         return options

@@ -106,12 +106,14 @@ class Execution(Generic[T]):
 
     def start(self) -> Request | None:
         """Run up to the first statement; None says that there is none to send."""
-        self._require(State.READY, "start")
+        if self.state is not State.READY:
+            raise self._misused("start")
         return self._advance(next, self._steps)
 
     def feed(self, reply: Reply) -> Request | None:
         """Go on with the reply to the last statement; the next one, or None."""
-        self._require(State.WAITING, "feed")
+        if self.state is not State.WAITING:
+            raise self._misused("feed")
         return self._advance(self._steps.send, reply)
 
     def fail(self, error: Exception) -> Request | None:
@@ -120,7 +122,8 @@ class Execution(Generic[T]):
         The error is one of peewee's; the steps may catch it. A cancellation is no
         error: `abort` is for that.
         """
-        self._require(State.WAITING, "fail")
+        if self.state is not State.WAITING:
+            raise self._misused("fail")
         return self._advance(self._steps.throw, error)
 
     def abort(self) -> None:
@@ -152,9 +155,8 @@ class Execution(Generic[T]):
         self.state = State.WAITING
         return self._sent
 
-    def _require(self, state: State, verb: str) -> None:
-        if self.state is not state:
-            raise RuntimeError(f"cannot {verb} {self!r}")
+    def _misused(self, verb: str) -> RuntimeError:
+        return RuntimeError(f"cannot {verb} {self!r}")
 
     def __repr__(self) -> str:
         if self.state is State.WAITING and self._sent is not None:

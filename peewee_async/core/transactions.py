@@ -112,6 +112,7 @@ class Block:
 class Transactions:
     """The blocks that are open on one connection, the outermost first.
 
+    top: the innermost one.
     endings: the number of rollbacks and of commits that were, each of which may have
     ended cursors of PostgreSQL. cursors: the open ones that only end when they are
     given up, which the outermost block does for who forgets it.
@@ -126,6 +127,7 @@ class Transactions:
         "cursors",
         "endings",
         "loss",
+        "top",
     )
 
     def __init__(self, dialect: Dialect) -> None:
@@ -136,17 +138,13 @@ class Transactions:
         self.endings = 0
         self.cursors: list[str] = []
         self.blocks: list[Block] = []
+        self.top: Block | None = None
         self.loss: str | None = None
 
     @property
     def depth(self) -> int:
         """The number of open blocks that commit something."""
-        return sum(block.kind is not Kind.CONNECTION for block in self.blocks)
-
-    @property
-    def top(self) -> Block | None:
-        """The innermost open block."""
-        return self.blocks[-1] if self.blocks else None
+        return len([each for each in self.blocks if each.kind is not Kind.CONNECTION])
 
     def connection(self) -> Steps[Block]:
         """Open a block that keeps the connection, and is no transaction."""
@@ -217,6 +215,7 @@ class Transactions:
         self.require_alive()
         begin = self._begin(block)
         self.blocks.append(block)
+        self.top = block
         try:
             yield from self._start(block, begin)
         except Exception:
@@ -441,6 +440,7 @@ class Transactions:
     def _end(self, block: Block) -> None:
         block.ended = True
         self.blocks.remove(block)
+        self.top = self.blocks[-1] if self.blocks else None
         if self.top is not None:
             self.loss = self.top.loss
 

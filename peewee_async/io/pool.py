@@ -114,6 +114,11 @@ class Pool:
         return self._policy.closed
 
     @property
+    def usable(self) -> bool:
+        """Whether the pool was not closed, and is that of this process."""
+        return not self._policy.closed and self._process == os.getpid()
+
+    @property
     def finished(self) -> bool:
         """Whether the pool was closed, and nothing of it is left."""
         return self.closed and not self._connections and not self._background.busy

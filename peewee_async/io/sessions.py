@@ -72,6 +72,11 @@ class Frame:
             block = block.outer
         return block
 
+    @property
+    def lasts(self) -> bool:
+        """Whether the task is still in the block or one around it, open or not."""
+        return self.open_block is not None or not self.block.left
+
     def current(self) -> Frame | None:
         """Give the frame of the open block; None if all of them have ended.
 
@@ -160,7 +165,8 @@ class Sessions:
 
     def enter(self, frame: Frame | None) -> None:
         """Make a block, or none, the one that the current task is in."""
-        frames = {key: value for key, value in self._others() if key is not self}
+        around = _frames.get({}).items()
+        frames = {key: each for key, each in around if key is not self and each.lasts}
         if frame is not None:
             frames[self] = frame
         _frames.set(frames)
@@ -181,17 +187,12 @@ class Sessions:
         if current is not None and current.block is frame.block:
             self.enter(frame.outer)
 
-    def _others(self) -> Iterator[tuple[Sessions, Frame]]:
-        for sessions, frame in _frames.get({}).items():
-            if frame.open_block is not None or not frame.block.left:
-                yield sessions, frame
-
     @property
     def open_pool(self) -> Pool | None:
         """The pool of the running event loop, if there is one."""
         loop = asyncio.get_running_loop()
         for pool in self._pools:
-            if pool.loop is loop and not pool.closed and not pool.inherited:
+            if pool.loop is loop and pool.usable:
                 return pool
         return None
 
