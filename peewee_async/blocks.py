@@ -150,7 +150,8 @@ class BlockContext:
                 callbacks = []
         finally:
             sessions.leave(frame)
-        await _call_all(frame.session, callbacks)
+        if callbacks:
+            await _call_all(frame.session, callbacks)
 
     def __call__(
         self, function: Callable[P, Coroutine[Any, Any, T]]

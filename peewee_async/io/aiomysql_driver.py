@@ -55,7 +55,7 @@ class Driver(Packets, Values):
     def gone(self) -> bool:
         # There may be something left to read: why the server hung up.
         reader = self._reader
-        return reader is None or reader._eof_received or reader.exception() is not None
+        return reader is None or reader._eof_received or reader._exception is not None
 
     @property
     def unasked(self) -> bool:

@@ -187,20 +187,20 @@ async def count_rows(program: Program) -> None:
     await program.objects.count(Author.select())
 
 
-@calls(ours=149, peewees=0)
+@calls(ours=147, peewees=0)
 async def block(program: Program) -> None:
     async with program.objects.atomic():
         pass
 
 
-@calls(ours=213, peewees=0)
+@calls(ours=211, peewees=0)
 async def block_of_two(program: Program) -> None:
     async with program.objects.atomic():
         await program.database.send("SELECT 1")
         await program.database.send("SELECT 1")
 
 
-@calls(ours=285, peewees=0)
+@calls(ours=281, peewees=0)
 async def nested_block(program: Program) -> None:
     async with program.objects.atomic(), program.objects.atomic():
         pass
