@@ -132,9 +132,22 @@ class Dialect:
         context.alias_manager = Sources(meet)
         with self.lock:
             try:
+                # A path into a JSON document does not wait for its table to be met.
+                for model in self._models_from_elsewhere(query):
+                    adaptation.adapt(model)
                 return self._render(context, query)
             finally:
                 adaptation.undo()
+
+    def _models_from_elsewhere(self, query: Any) -> list[Any]:
+        own = getattr(query, "model", None)
+        if own is not None and database_of(own) is self.database:
+            return []
+        return [
+            model
+            for model in models_of(query)
+            if database_of(model) is not self.database
+        ]
 
     def _render(self, context: Any, query: Any) -> tuple[str, tuple[Any, ...]]:
         if isinstance(query, peewee.NoopModelSelect):

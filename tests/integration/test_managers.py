@@ -312,6 +312,18 @@ async def test_values_of_all_types(objects: Manager, elsewhere: None) -> None:
     assert [row.json for row in await objects.execute(union)] == [[1]]
 
 
+async def test_paths_into_json(objects: Manager, elsewhere: None) -> None:
+    await objects.create(Values, json={"a": [1, {"b": "x"}]})
+    path = Values.json["a"][1]["b"]
+    query = Values.select(path)
+    assert await objects.execute(query.tuples()) == [("x",)]
+    assert [row async for row in objects.iterator(query.tuples())] == [("x",)]
+    assert await objects.scalar(query) == "x"
+    assert await objects.count(query) == 1
+    assert await objects.scalar(Values.select(peewee.fn.COUNT(path))) == 1
+    assert await objects.count(query.group_by(path)) == 1
+
+
 # Later, and at once
 
 

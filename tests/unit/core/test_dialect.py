@@ -267,6 +267,10 @@ JSON_WRITES = [
     lambda: Document.insert(data={"a": 1}),
     lambda: Document.update(data={"a": 1}),
     lambda: Document.select().where(Document.data == {"a": 1}),
+    lambda: Document.select(Document.data["a"]),
+    lambda: Document.select(peewee.fn.COUNT(Document.data["a"])),
+    lambda: Document.select(Document.data["a"]) | Document.select(Document.data["b"]),
+    lambda: Document.alias().select(Document.data["a"]),
 ]
 
 
