@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, assert_type
 
 import peewee
 import pytest
@@ -62,6 +62,29 @@ async def test_ruling_25_aio_get(users: list[User]) -> None:
     assert await User.aio_get(users[1].id) == users[1]
     with pytest.raises(User.DoesNotExist):
         await User.aio_get(age=9)
+
+
+async def test_ruling_25_what_is_got_has_its_type(
+    users: list[User], objects: Manager
+) -> None:
+    """The type checker fails on these lines if it makes something else of them."""
+    name = User.name == "user1"
+    got = [
+        assert_type(await User.aio_get(name), User),
+        assert_type(await User.aio_get_or_none(name), User | None),
+        assert_type(await User.aio_get_by_id(users[1].id), User),
+        assert_type(await User.select().where(name).aio_get(), User),
+        assert_type(await User.aio_get_or_create(name="user1"), tuple[User, bool])[0],
+        assert_type([user async for user in User.select().where(name)], list[User])[0],
+        assert_type(await objects.get(User, name), User),
+        assert_type(await objects.get_or_none(User, name), User | None),
+        assert_type(await objects.create_or_get(User, name="user1"), tuple[User, bool])[
+            0
+        ],
+    ]
+    assert got == [users[1]] * len(got)
+    assert_type(await User.aio_create(name="new"), User)
+    assert_type(await objects.create(User, name="newer"), User)
 
 
 async def test_ruling_25_aio_get_or_none(users: list[User]) -> None:
