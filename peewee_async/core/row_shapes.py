@@ -20,6 +20,11 @@ from peewee_async.core.lookups import is_model
 _peewee: Any = peewee
 
 
+# The versions whose wrappers are known to the letter; those of others do the work
+# themselves.
+_KNOWN = ("4.3.", "4.4.", "4.5.")
+
+
 class Unfit(Exception):
     """Only peewee's wrapper can make something of these rows."""
 
@@ -42,7 +47,7 @@ def shape_of(wrapper: Any) -> Shape:
     Raises `Unfit` for what has no shape that is known.
     """
     read = _READERS.get(type(wrapper))
-    if read is None:
+    if read is None or not _peewee.__version__.startswith(_KNOWN):
         raise Unfit
     walk = _Walk(getattr(wrapper, "model", None))
     key = (type(wrapper), *read(walk, wrapper))

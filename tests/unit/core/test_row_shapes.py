@@ -215,6 +215,16 @@ def test_a_wrapper_of_the_program_is_unfit() -> None:
         shape_of(Wrapper(None))
 
 
+def test_the_wrappers_of_a_peewee_that_is_not_known_are_unfit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    query = Author.select()
+    assert shape(query).kept
+    monkeypatch.setattr(peewee, "__version__", "4.60.0")
+    with pytest.raises(Unfit):
+        shape(query)
+
+
 def test_an_alias_that_converts_in_its_own_way_is_unfit() -> None:
     editor = Author.alias()
     editor.name.python_value = _Bound().upper
