@@ -39,6 +39,7 @@ PLAIN = frozenset(
 SELECTS: set[type] = {peewee.ModelSelect}
 
 _Expression, _Join, _Ordering = peewee.Expression, _peewee.Join, _peewee.Ordering
+_Alias, _Function = _peewee.Alias, _peewee.Function
 _OP: Any = peewee.OP
 _LOGIC = (_OP.AND, _OP.OR)
 _NULL = (_OP.IS, _OP.IS_NOT)
@@ -57,7 +58,7 @@ def of_select(query: Any) -> tuple[list[Any], list[Any]] | None:
     parts = query.__dict__
     if not _is_plain(parts):
         return None
-    returning = parts["_returning"]
+    returning, grouped = parts["_returning"], parts["_group_by"]
     shape = [
         query.__class__,
         parts["_row_type"],
@@ -65,11 +66,11 @@ def of_select(query: Any) -> tuple[list[Any], list[Any]] | None:
         parts["_simple_distinct"],
         parts["_distinct"] is None,
         len(returning),
-        *map(id, returning),
+        *map(id if parts["_is_default"] else _column, returning),
     ]
     values: list[Any] = []
     sources, joins, where = parts["_from_list"], parts["_joins"], parts["_where"]
-    shape += (len(sources), len(joins), where is None)
+    shape += (len(sources), len(joins), where is None, grouped is None)
     for source in sources:
         if not _source(source, shape, values):
             return None
@@ -77,6 +78,8 @@ def of_select(query: Any) -> tuple[list[Any], list[Any]] | None:
         _attributes(joins, shape)
     if where is not None and not of_condition(where, shape, values):
         return None
+    if grouped is not None:
+        shape += (len(grouped), *map(id, grouped))
     has_shape = _order(parts["_order_by"] or (), shape) and _numbers(
         parts, shape, values
     )
@@ -85,8 +88,7 @@ def of_select(query: Any) -> tuple[list[Any], list[Any]] | None:
 
 def _is_plain(parts: dict[str, Any]) -> bool:
     return (
-        parts["_group_by"] is None
-        and parts["_having"] is None
+        parts["_having"] is None
         and not parts["_distinct"]
         and parts["_windows"] is None
         and parts["_for_update"] is None
@@ -94,6 +96,28 @@ def _is_plain(parts: dict[str, Any]) -> bool:
         and parts["_cte_list"] is None
         and parts["_alias"] is None
         and parts["_constructor"] is None
+    )
+
+
+def _column(node: Any) -> Any:
+    """Name a column: one that is computed by what it is made of, which fields are."""
+    if not _is_computed(node):
+        return id(node)
+    if node.__class__ is _Alias:
+        return _Alias, node._alias, node._coerce, _column(node.node)
+    return _Function, node.name, node._coerce, *map(id, node.arguments)
+
+
+def _is_computed(node: Any) -> bool:
+    """Whether a column is a function or an alias, with no more to it than that."""
+    if node.__class__ is _Alias:
+        return node._converter is None
+    return (
+        node.__class__ is _Function
+        and node._converter is None
+        and node._python_value is None
+        and node._filter is None
+        and node._order_by is None
     )
 
 
@@ -199,7 +223,8 @@ def _filled_source(source: Any, values: Iterator[Any]) -> Any:
 
 def nodes_of(query: Any) -> Iterator[Any]:
     """Give what a query that has a shape is made of, by identity."""
-    yield from query._returning
+    for node in query._returning:
+        yield from _nodes_of_column(node)
     for source in query._from_list:
         yield from _nodes_of_source(source)
     for source, targets in query._joins.items():
@@ -208,8 +233,18 @@ def nodes_of(query: Any) -> Iterator[Any]:
             yield from (target, constructor)
     if query._where is not None:
         yield from nodes_of_condition(query._where)
+    yield from query._group_by or ()
     for term in query._order_by or ():
         yield term.node if term.__class__ is _Ordering else term
+
+
+def _nodes_of_column(node: Any) -> Iterator[Any]:
+    if not _is_computed(node):
+        yield node
+    elif node.__class__ is _Alias:
+        yield from _nodes_of_column(node.node)
+    else:
+        yield from node.arguments
 
 
 def nodes_of_condition(node: Any) -> Iterator[Any]:

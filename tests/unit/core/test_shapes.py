@@ -18,6 +18,17 @@ SHAPED: list[Any] = [
     lambda n: Author.select(),
     lambda n: Author.select(Author.name),
     lambda n: Author.select(Author.born),
+    lambda n: Author.select(Author.name.alias("called")),
+    lambda n: Author.select(fn.MAX(Author.born)),
+    lambda n: Author.select(fn.MIN(Author.born)),
+    lambda n: Author.select(fn.MAX(Author.id)),
+    lambda n: Author.select(fn.MAX(Author.born, coerce=False)),
+    lambda n: Author.select(fn.MAX(Author.born).alias("last")).where(Author.id != n),
+    lambda n: Author.select(fn.MAX(Author.born).alias("most")).where(Author.id != n),
+    lambda n: Author.select(fn.NOW()),
+    lambda n: Author.select(fn.COUNT(Author.id)).group_by(Author.name),
+    lambda n: Author.select(fn.COUNT(Author.id)).group_by(Author.name, Author.born),
+    lambda n: Author.select(Author.name).group_by(Author.name).where(Author.id < n),
     lambda n: Author.select().tuples(),
     lambda n: Author.select().dicts(),
     lambda n: Author.select().distinct(),
@@ -54,7 +65,6 @@ SHAPED: list[Any] = [
 SHAPELESS: list[Any] = [
     Author.noop(),
     Author.select() | Author.select(),
-    Author.select().group_by(Author.name),
     Author.select().having(Author.name == "ada"),
     Author.select().distinct(Author.name),
     Author.select().window(peewee.Window()),
@@ -150,3 +160,29 @@ def test_a_query_is_made_of_models_and_fields() -> None:
     ]
     assert [*map(id, found)] == [*map(id, expected)]
     assert [*shapes.nodes_of(User.select(User.name))] == [User.name, User]
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        fn.MAX(Author.born).filter(Author.id > 1),
+        fn.MAX(Author.born).order_by(Author.id),
+        fn.MAX(Author.born).python_value(str),
+        fn.MAX(Author.born).converter(str),
+        fn.MAX(Author.born).converter(str).alias("most"),
+        Author.born.cast("text"),
+    ],
+)
+def test_a_column_with_more_to_it_is_known_by_itself_alone(column: Any) -> None:
+    query = Author.select(column)
+    one, _ = shape(query)
+    other, _ = shape(Author.select(column.clone()))
+    assert one != other
+    assert [*map(id, shapes.nodes_of(query))] == [id(column), id(Author)]
+
+
+def test_a_computed_column_is_made_of_what_it_computes_with() -> None:
+    columns = (fn.MAX(Author.born), Author.name.alias("called"))
+    query = Author.select(*columns).group_by(Author.id)
+    expected = [Author.born, Author.name, Author, Author.id]
+    assert [*map(id, shapes.nodes_of(query))] == [*map(id, expected)]

@@ -480,11 +480,33 @@ def test_templates_are_not_too_many(dialect: CountingDialect, model: Any) -> Non
             assert len(vars(model._meta)[name]) <= templates.MOST
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        lambda model: peewee.fn.MAX(model.value),
+        lambda model: peewee.fn.MAX(model.value).alias("most"),
+        lambda model: model.value.alias("worth"),
+    ],
+)
+def test_columns_that_are_made_anew_are_kept(
+    dialect: CountingDialect, model: Any, columns: Any
+) -> None:
+    def query(number: int) -> Any:
+        chosen = model.select(columns(model)).where(model.id > number)
+        return chosen.group_by(model.name)
+
+    assert is_kept(dialect, lambda: plans.scalar(dialect, query(1)))
+    for number in (2, 3):
+        statement = sent(plans.select(dialect, query(number)))
+        sql, params = query(number).sql()
+        assert (statement.sql, typed(statement.params)) == (sql, typed(params))
+
+
 def test_what_cannot_be_kept_takes_no_room(
     dialect: CountingDialect, model: Any
 ) -> None:
     for _ in range(9):
-        sent(plans.select(dialect, model.select(model.value.alias("made anew"))))
+        sent(plans.select(dialect, model.select(model.value + model.id)))
     assert templates.SEEN not in vars(model._meta)
 
 
