@@ -56,7 +56,8 @@ def test_the_text_of_a_function() -> None:
         "    if 'python_value' in d0 or 'adapt' in d0 "
         "or 'python_value' in d3 or 'adapt' in d3:\n"
         "        return None\n"
-        "    return [((c0 if type(c0) is t2 or c0 is None else f1.python_value(c0)), "
+        "    return [((c0 if c0.__class__ is t2 or c0 is None "
+        "else f1.python_value(c0)), "
         "c1, c2, ) for c0, c1, c2,  in rows]\n"
     )
 
