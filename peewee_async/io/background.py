@@ -77,16 +77,25 @@ class Background:
             timer.cancel()
         self._timers.clear()
 
-    async def wait(self) -> None:
+    async def wait(self, limit: float | None) -> int:
         """Wait for all tasks, those that are started meanwhile included.
 
         One of them may do that itself, and is not waited for.
+
+        limit: the seconds after which those that are left are cancelled; None for
+            never. Their number comes back.
         """
         own = asyncio.current_task()
         self._closers.add(own)
         try:
-            while others := self._tasks - self._closers:
-                await asyncio.wait(others)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    while others := self._tasks - self._closers:
+                        await asyncio.wait(others)
+            left = self._tasks - self._closers
+            for task in left:
+                task.cancel()
+            return len(left)
         finally:
             self._closers.remove(own)
 

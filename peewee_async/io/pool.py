@@ -262,7 +262,13 @@ class Pool:
         if self._ending is not None:
             await asyncio.wait({self._ending}, timeout=LAST_MOMENT)
             self._ending.cancel()
-        await self._background.wait()
+        longest = None if limit is None else max(limit, LAST_MOMENT)
+        if left := await self._background.wait(longest):
+            logger.warning(
+                "Closing the pool cancelled what was still under way in the background "
+                "(close_timeout), such as functions to be called after a commit: %d.",
+                left,
+            )
 
     def _abort_busy(self) -> None:
         busy = self._connections - self._spared

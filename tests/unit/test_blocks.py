@@ -603,6 +603,39 @@ async def test_calls_come_though_one_of_them_is_interrupted(
     assert server.alive == []
 
 
+async def test_a_call_that_never_ends_is_cancelled_when_the_pool_has_been_closed(
+    server: FakeServer,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("peewee_async.io.pool.LAST_MOMENT", 0.01)
+    objects = Manager(FakeDatabase(server, close_timeout=0))
+    reached, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        reached.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def block() -> None:
+        async with objects.atomic() as tx:
+            tx.after_commit(lambda: asyncio.Event().wait())
+            tx.after_commit(hang)
+
+    task = asyncio.create_task(block())
+    await turns(20)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await reached.wait()
+    await objects.close()
+    await ended.wait()
+    assert "called after a commit: 1." in caplog.text
+    assert server.alive == []
+
+
 async def test_calls_are_dropped_with_a_rollback(objects: Manager) -> None:
     seen: list[str] = []
     with pytest.raises(Oops):
