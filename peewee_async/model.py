@@ -140,6 +140,16 @@ class AioSelectQuery(AioRowsQuery[R], Generic[R]):
             database, prefetching.prefetch, *subqueries, prefetch_type=prefetch_type
         )
 
+    def select_from(self, *columns: Any) -> AioSelect:
+        """Make a SELECT of the rows of this one, as in peewee.
+
+        Raises ValueError without any column.
+        """
+        select: Any = super()
+        made = AioSelect(())
+        vars(made).update(vars(select.select_from(*columns)))
+        return made
+
     def union_all(self, rhs: Any) -> AioModelCompoundSelectQuery:
         """Make the UNION ALL of two queries, as in peewee."""
         return self._compound("UNION ALL", rhs)
@@ -163,6 +173,10 @@ class AioSelectQuery(AioRowsQuery[R], Generic[R]):
     __or__ = union
     __and__ = intersect
     __sub__ = except_
+
+
+class AioSelect(AioRowsQuery[Any], peewee.Select):
+    """A SELECT of the rows of another one."""
 
 
 class AioModelSelect(AioSelectQuery[M], ModelSelect[M], Generic[M]):

@@ -244,6 +244,15 @@ QUERIES: dict[str, Callable[[], Any]] = {
     "a select": lambda: Author.select().order_by(Author.id),
     "an alias": lambda: Author.alias().select().order_by(peewee.SQL("1")),
     "a compound": lambda: (Author.select() | Author.select()).order_by(peewee.SQL("1")),
+    "a select from a select": lambda: (
+        Author.select().alias("some").select_from(peewee.SQL("*"))
+    ).order_by(peewee.SQL("id")),
+    "a select from a compound": lambda: (
+        (Author.select() | Author.select()).alias("some").select_from(peewee.SQL("*"))
+    ).order_by(peewee.SQL("id")),
+    "a select from a CTE": lambda: (
+        Author.select().cte("some").select_from(peewee.SQL("*"))
+    ).order_by(peewee.SQL("id")),
     "a raw query": lambda: Author.raw("SELECT * FROM author ORDER BY id"),
     "a filter": lambda: ANY_AUTHOR.filter(age__gt=0).order_by(Author.id),
 }

@@ -328,6 +328,24 @@ async def test_ruling_25_compounds_of_each_kind(users: list[User]) -> None:
         assert await query.aio_count() == len(await query.aio_execute()) == count
 
 
+async def test_ruling_25_selects_of_selects(users: list[User]) -> None:
+    ages = User.select(User.age).where(User.age > 0)
+    cte: Any = ages.cte("ages")
+    queries: list[Any] = [
+        ages.alias("ages").select_from(peewee.SQL("age")),
+        (ages | ages).alias("ages").select_from(peewee.SQL("age")),
+        cte.select_from(cte.c.age),
+    ]
+    for query in queries:
+        rows = query.order_by(peewee.SQL("age"))
+        assert [user.age for user in await rows.aio_execute()] == [1, 2]
+        assert [user.age async for user in rows] == [1, 2]
+        assert await query.aio_count() == 2
+        assert await rows.aio_scalar() == 1
+    with pytest.raises(ValueError, match="select_from"):
+        ages.select_from()
+
+
 async def test_ruling_25_aio_prefetch(users: list[User], tables: CreateTables) -> None:
     await Comment.aio_create(post=await Post.aio_get(title="by 1"), text="nice")
     query = User.select().order_by(User.age)
