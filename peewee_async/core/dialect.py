@@ -80,7 +80,7 @@ class Dialect:
     met: the models that were met in doing so, if they are noted.
     """
 
-    __slots__ = ("database", "family", "lock", "met", "slots", "token")
+    __slots__ = ("_begun", "database", "family", "lock", "met", "slots", "token")
 
     def __init__(
         self,
@@ -93,6 +93,8 @@ class Dialect:
         self.token = object()
         self.slots: Mapping[str, Any] | None = None
         self.met: list[Any] | None = None
+        # The last commands that began a transaction: mostly they are the next as well.
+        self._begun: tuple[Any, list[Statement]] = None, []
 
     @property
     def returning(self) -> bool:
@@ -246,8 +248,18 @@ class Dialect:
         Raises ValueError for an option that this database does not have, or a value
         that it does not know.
         """
-        commands = _BEGIN[self.family](self._with_defaults(options))
-        return [Statement(sql) for sql in commands]
+        database = self.database
+        asked = (
+            options,
+            getattr(database, "_isolation_level", None),
+            getattr(database, "_lock_type", None),
+        )
+        known, statements = self._begun
+        if asked != known:
+            commands = _BEGIN[self.family](self._with_defaults(options))
+            statements = [Statement(sql) for sql in commands]
+            self._begun = asked, statements
+        return statements
 
     def end_session(self, session: int, own: int, seconds: float) -> Statement | None:
         """Give the statement that ends a session which its client has abandoned.

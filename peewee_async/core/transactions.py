@@ -175,9 +175,12 @@ class Transactions:
     def transaction(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
         """Open a transaction, or a part of the one that is open."""
         if not self.depth:
-            return self._open(Block(Kind.TRANSACTION, options=options, outer=self.top))
+            return self._open_outermost(options)
         self._require_plain(options)
         return self._open(Block(Kind.JOINED, outer=self.top))
+
+    def _open_outermost(self, options: TransactionOptions) -> Steps[Block]:
+        return self._open(Block(Kind.TRANSACTION, options=options, outer=self.top))
 
     def savepoint(self, name: str | None = None) -> Steps[Block]:
         """Open a savepoint, called `s1`, `s2` and so on if it is given no name.
@@ -200,7 +203,7 @@ class Transactions:
     def atomic(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
         """Open a transaction, or a savepoint inside the one that is open."""
         if not self.depth:
-            return self.transaction(options)
+            return self._open_outermost(options)
         self._require_plain(options)
         return self.savepoint()
 
@@ -225,13 +228,17 @@ class Transactions:
         return block
 
     def _start(self, block: Block, commands: list[Request]) -> Steps[None]:
+        if len(commands) > 1:
+            return self._start_by_several(block, commands)
+        return self._send(block, commands)
+
+    def _start_by_several(self, block: Block, commands: list[Request]) -> Steps[None]:
         try:
             yield from self._send(block, commands)
         except Exception as error:
-            if len(commands) > 1:
-                # MySQL keeps the isolation level for the next transaction that begins,
-                # which is somebody else's, unless it is told that one has ended.
-                yield from self._send_after(block, Statement("ROLLBACK"), error)
+            # MySQL keeps the isolation level for the next transaction that begins,
+            # which is somebody else's, unless it is told that one has ended.
+            yield from self._send_after(block, Statement("ROLLBACK"), error)
             raise
 
     def _send_after(
@@ -281,7 +288,10 @@ class Transactions:
             raise
         block.state = State.COMMITTED
         block.due = self._due(block)
-        yield from self._again_or_end(block, begin)
+        if begin:
+            yield from self._again(block)
+        else:
+            self._end(block)
         return block.take_due()
 
     def _is_spoilt(self, block: Block) -> bool:
@@ -330,7 +340,10 @@ class Transactions:
             raise
         block.state = State.ROLLED_BACK
         block.doomed = False
-        yield from self._again_or_end(block, begin)
+        if begin:
+            yield from self._again(block)
+        else:
+            self._end(block)
 
     def rollback_after(
         self, block: Block, error: BaseException, begin: bool = False
@@ -342,10 +355,7 @@ class Transactions:
             error.add_note(f"The ROLLBACK failed as well: {failure}")
             self.end(block, failure.__cause__)
 
-    def _again_or_end(self, block: Block, begin: bool) -> Steps[None]:
-        if not begin:
-            self._end(block)
-            return
+    def _again(self, block: Block) -> Steps[None]:
         block.state = State.FAILED
         try:
             yield from self._start(block, self._begin(block))

@@ -31,6 +31,11 @@ class Turns(Generic[W]):
         """Whether somebody has the turn."""
         return self._busy
 
+    @property
+    def waiting(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._queues)
+
     def take(self, block: Block) -> bool:
         """Take the turn at once, if it is free for this block."""
         if self._busy or block is not self._transactions.top:

@@ -64,8 +64,9 @@ async def _run_steps(steps: Steps[T], connection: Connection) -> T:
                 request = execution.fail(error)
             else:
                 request = execution.feed(reply)
-    finally:
+    except BaseException:
         execution.abort()
+        raise
     return execution.result
 
 

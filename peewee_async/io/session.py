@@ -54,52 +54,60 @@ class Session:
             with suppress(RuntimeError):  # the loop was closed by another thread
                 self.pool.loop.call_soon_threadsafe(self.release)
 
-    async def run(self, block: Block, make: Make[T]) -> T:
+    async def run(self, block: Block | None, make: Make[T]) -> T:
         """Do work for a task inside the block, when it is that task's turn.
 
+        block: None if nobody else can get in the way of the task.
         make: gives the work once the transactions will not change any more.
         """
-        if not self.turns.take(block):
+        if block is not None and not self.turns.take(block):
             await self._turn(block)
-        try:
-            return await self.run_now(make)
-        finally:
-            self._give_turn()
-
-    async def run_now(self, make: Make[T]) -> T:
-        """Do work for a task that nobody can get in the way of."""
+        # All in one coroutine: a reply goes through each one between it and the task.
         transactions, connection = self.transactions, self.connection
-        if connection.closed and transactions.loss is None:
-            transactions.lose(BROKEN, cause=await why_closed(connection))
-        transactions.require_alive()
         try:
-            return await run_limited(make(transactions), connection, self.pool)
-        except BaseException as error:
-            cause = error.__cause__  # of the error itself, the frames refer to this
-            if connection.closed:
-                self.pool.aborted(connection)
-                transactions.lose(BROKEN, cause=cause)
-            else:
-                refused = isinstance(error, peewee.DatabaseError)
-                transactions.observe(connection.status, refused, cause)
-            raise
+            if connection.closed and transactions.loss is None:
+                transactions.lose(BROKEN, cause=await why_closed(connection))
+            if transactions.loss is not None:
+                transactions.require_alive()
+            try:
+                return await run_limited(make(transactions), connection, self.pool)
+            except BaseException as error:
+                self._note(error)
+                raise
+        finally:
+            if block is not None:
+                self._give_turn()
 
-    async def commit(self, block: Block, begin: bool = False) -> list[Callback]:
+    def _note(self, error: BaseException) -> None:
+        """Take note of what an error means for the transactions."""
+        connection = self.connection
+        cause = error.__cause__  # of the error itself, the frames refer to this
+        if connection.closed:
+            self.pool.aborted(connection)
+            self.transactions.lose(BROKEN, cause=cause)
+        else:
+            refused = isinstance(error, peewee.DatabaseError)
+            self.transactions.observe(connection.status, refused, cause)
+
+    def commit(
+        self, block: Block, begin: bool = False
+    ) -> Coroutine[Any, Any, list[Callback]]:
         """Commit a block; what it asked to be called after the commit comes back."""
-        return await self.run(block, lambda open_blocks: self._commit(block, begin))
+        return self.run(block, lambda open_blocks: self._commit(block, begin))
 
     def _commit(self, block: Block, begin: bool) -> Work[list[Callback]]:
         self.transactions.observe(self.connection.status)
         return self.transactions.commit(block, begin)
 
-    async def rollback(self, block: Block, begin: bool = False) -> None:
+    def rollback(self, block: Block, begin: bool = False) -> Coroutine[Any, Any, None]:
         """Undo what was done in a block."""
-        await self.run(block, lambda open_blocks: open_blocks.rollback(block, begin))
+        return self.run(block, lambda open_blocks: open_blocks.rollback(block, begin))
 
     def end(self, block: Block) -> None:
         """End a block whatever has become of it; the connection goes with the last."""
         self.transactions.end(block)
-        self._tell(*self.turns.next_one())
+        if self.turns.waiting:
+            self._tell(*self.turns.next_one())
         if not self.transactions.blocks:
             self.release()
 
@@ -138,7 +146,9 @@ class Session:
             self._give_turn()
 
     def _give_turn(self) -> None:
-        self._tell(*self.turns.give())
+        next_one, stranded = self.turns.give()
+        if next_one is not None or stranded:
+            self._tell(next_one, stranded)
 
     def _tell(self, next_one: Turn | None, stranded: list[Turn]) -> None:
         if next_one is not None and self.pool.loop.is_closed():

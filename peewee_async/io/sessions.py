@@ -96,6 +96,8 @@ class Frame:
 def inner_block(block: Block) -> Block | None:
     """Give the outermost block inside this one that the current task is in, if any."""
     for frame in _frames.get({}).values():
+        if frame.block is block:
+            continue  # as it is nearly always
         inner: Block | None = None
         outer = frame.open_block
         while outer is not None and outer is not block:
@@ -161,7 +163,9 @@ class Sessions:
         if not frames:
             return None
         frame = frames.get(self)
-        return None if frame is None or frame.is_elsewhere else frame.current()
+        if frame is None or frame.is_elsewhere:
+            return None
+        return frame.current() if frame.block.ended else frame
 
     def enter(self, frame: Frame | None) -> None:
         """Make a block, or none, the one that the current task is in."""
@@ -269,7 +273,7 @@ class Sessions:
     ) -> Frame:
         session = Session(pool, connection, self.dialect)
         try:
-            return Frame(session, await session.run_now(opening))
+            return Frame(session, await session.run(None, opening))
         except BaseException:
             session.release()
             raise
@@ -318,7 +322,7 @@ class Sessions:
             connection = pool.take() or await pool.wait()  # all rows come at once
         session = Session(pool, connection, self.dialect)
         try:
-            return session, None, await session.run_now(stream.open)
+            return session, None, await session.run(None, stream.open)
         except BaseException:
             session.release()
             raise
@@ -326,7 +330,7 @@ class Sessions:
     async def _run_in(self, session: Session, frame: Frame | None, make: Make[T]) -> T:
         """Do work on a session, in the innermost block on it that the task is in."""
         if frame is None:
-            return await session.run_now(make)
+            return await session.run(None, make)
         current = self.frame
         if current is not None and current.session is session:
             frame = current

@@ -145,17 +145,17 @@ async def aio_get(program: Program) -> None:
     await Author.aio_get(id=1)
 
 
-@calls(ours=70, peewees=9)
+@calls(ours=69, peewees=9)
 async def create(program: Program) -> None:
     await program.objects.create(Author, name="ada", age=36)
 
 
-@calls(ours=68, peewees=6)
+@calls(ours=67, peewees=6)
 async def update(program: Program) -> None:
     await program.objects.update(program.author)
 
 
-@calls(ours=62, peewees=7)
+@calls(ours=61, peewees=7)
 async def save(program: Program) -> None:
     program.author.age = 37
     await program.author.aio_save()
@@ -166,7 +166,7 @@ async def delete(program: Program) -> None:
     await program.objects.delete(program.author)
 
 
-@calls(ours=73, peewees=6)
+@calls(ours=72, peewees=6)
 async def get_or_create(program: Program) -> None:
     await program.objects.get_or_create(Author, name="ada")
 
@@ -187,20 +187,20 @@ async def count_rows(program: Program) -> None:
     await program.objects.count(Author.select())
 
 
-@calls(ours=147, peewees=0)
+@calls(ours=128, peewees=0)
 async def block(program: Program) -> None:
     async with program.objects.atomic():
         pass
 
 
-@calls(ours=211, peewees=0)
+@calls(ours=182, peewees=0)
 async def block_of_two(program: Program) -> None:
     async with program.objects.atomic():
         await program.database.send("SELECT 1")
         await program.database.send("SELECT 1")
 
 
-@calls(ours=281, peewees=0)
+@calls(ours=245, peewees=0)
 async def nested_block(program: Program) -> None:
     async with program.objects.atomic(), program.objects.atomic():
         pass

@@ -66,8 +66,10 @@ def test_waiters_get_their_turn_in_the_order_of_coming(
     turns: Turns[str], block: Block
 ) -> None:
     turns.take(block)
+    assert not turns.waiting
     for waiter in "abc":
         turns.wait(waiter, block)
+    assert turns.waiting
     assert [turns.give()[0] for _ in range(4)] == ["a", "b", "c", None]
 
 

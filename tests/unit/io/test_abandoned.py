@@ -178,7 +178,7 @@ async def test_a_block_that_goes_on_does_not_delay_it(
 
 
 async def begin(session: Session) -> Transactions:
-    await session.run_now(lambda transactions: transactions.transaction())
+    await session.run(None, lambda transactions: transactions.transaction())
     return session.transactions
 
 
