@@ -7,6 +7,7 @@ model that refers to itself find each other while they come, one after the other
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,16 +46,16 @@ def assembled(
 def _note(stage: Any, rows: Rows, known: Known) -> None:
     """Note rows by the keys that others will ask for."""
     for field, name in stage.field_to_name or ():
-        of_field = known.setdefault(field, {})
+        of_field = known.setdefault(field, defaultdict(list))
         convert, as_is = field.rel_field.python_value, handed_on(field.rel_field)
         for row in rows:
             key = row.__data__[name]
-            if type(key) is not as_is:
+            if key.__class__ is not as_is:
                 key = convert(key)
             if stage.is_backref:
                 of_field[key] = row
             else:
-                of_field.setdefault(key, []).append(row)
+                of_field[key].append(row)
 
 
 def _filling(stage: Any, known: Known, kind: Any) -> Callable[[Rows], None]:
@@ -97,7 +98,8 @@ def _fill_with_children(stage: Any, known: Known, kind: Any, rows: Rows) -> None
                 for child in children:
                     child.__data__[name] = key
                     child.__rel__[name] = row
-                    child._dirty.clear()
+                    if child._dirty:  # to ask costs less than to clear
+                        child._dirty.clear()
             else:
                 for child in children:
                     setattr(child, name, row)
