@@ -142,7 +142,7 @@ class AioDatabase(AioTables, SyncSide):
         self, plan: Callable[..., Work[T]], *args: Any, **options: Any
     ) -> T:
         """Do what a planner of the core, called with the dialect first, plans."""
-        sessions = self.ready_sessions()
+        sessions = self.ready_sessions() if self.deferred else self._sessions
         if self.server_version is None:
             await self._learn_version()
         return await sessions.run(plan(self._dialect, *args, **options))

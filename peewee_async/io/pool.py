@@ -109,6 +109,12 @@ class Pool:
         return self._process != os.getpid()
 
     @property
+    def is_here(self) -> bool:
+        """Whether the pool is that of this process and of the running event loop."""
+        here = self.loop is asyncio.get_running_loop()
+        return here and self._process == os.getpid()
+
+    @property
     def closed(self) -> bool:
         """Whether the pool was closed; it cannot be used again."""
         return self._policy.closed

@@ -54,29 +54,39 @@ class Session:
             with suppress(RuntimeError):  # the loop was closed by another thread
                 self.pool.loop.call_soon_threadsafe(self.release)
 
-    async def run(self, block: Block | None, make: Make[T]) -> T:
+    async def run(self, block: Block | None, work: Work[T] | Make[T]) -> T:
         """Do work for a task inside the block, when it is that task's turn.
 
         block: None if nobody else can get in the way of the task.
-        make: gives the work once the transactions will not change any more.
+        work: or what gives it once the transactions will not change any more.
         """
         if block is not None and not self.turns.take(block):
             await self._turn(block)
         # All in one coroutine: a reply goes through each one between it and the task.
         transactions, connection = self.transactions, self.connection
         try:
-            if connection.closed and transactions.loss is None:
-                transactions.lose(BROKEN, cause=await why_closed(connection))
-            if transactions.loss is not None:
-                transactions.require_alive()
+            if connection.closed or transactions.loss is not None:
+                await self._require_alive()
             try:
-                return await run_limited(make(transactions), connection, self.pool)
+                if callable(work):
+                    work = work(transactions)
+                if self.pool.options.query_timeout is None:
+                    return await run(work, connection)
+                return await run_limited(work, connection, self.pool)
             except BaseException as error:
                 self._note(error)
                 raise
         finally:
             if block is not None:
-                self._give_turn()
+                next_one, stranded = self.turns.give()
+                if next_one is not None or stranded:
+                    self._tell(next_one, stranded)
+
+    async def _require_alive(self) -> None:
+        transactions, connection = self.transactions, self.connection
+        if connection.closed and transactions.loss is None:
+            transactions.lose(BROKEN, cause=await why_closed(connection))
+        transactions.require_alive()
 
     def _note(self, error: BaseException) -> None:
         """Take note of what an error means for the transactions."""
@@ -146,9 +156,7 @@ class Session:
             self._give_turn()
 
     def _give_turn(self) -> None:
-        next_one, stranded = self.turns.give()
-        if next_one is not None or stranded:
-            self._tell(next_one, stranded)
+        self._tell(*self.turns.give())
 
     def _tell(self, next_one: Turn | None, stranded: list[Turn]) -> None:
         if next_one is not None and self.pool.loop.is_closed():

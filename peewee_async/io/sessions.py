@@ -53,8 +53,7 @@ class Frame:
 
         A context goes along into threads and forked processes.
         """
-        pool = self.session.pool
-        return pool.inherited or pool.loop is not asyncio.get_running_loop()
+        return not self.session.pool.is_here
 
     @property
     def held(self) -> set[Connection]:
@@ -163,14 +162,20 @@ class Sessions:
         if not frames:
             return None
         frame = frames.get(self)
-        if frame is None or frame.is_elsewhere:
+        if frame is None or not frame.session.pool.is_here:
             return None
         return frame.current() if frame.block.ended else frame
 
     def enter(self, frame: Frame | None) -> None:
         """Make a block, or none, the one that the current task is in."""
-        around = _frames.get({}).items()
-        frames = {key: each for key, each in around if key is not self and each.lasts}
+        around = _frames.get(None)
+        frames: dict[Sessions, Frame] = {}
+        if around and not (len(around) == 1 and self in around):
+            frames = {
+                key: each
+                for key, each in around.items()
+                if key is not self and each.lasts
+            }
         if frame is not None:
             frames[self] = frame
         _frames.set(frames)
@@ -233,7 +238,7 @@ class Sessions:
         """Do the work, in the block of the current task or on a free connection."""
         while (frame := self.frame) is not None:
             try:
-                return await frame.session.run(frame.block, lambda _: work)
+                return await frame.session.run(frame.block, work)
             except BlockEnded:
                 pass
         pool = self.pool
