@@ -43,6 +43,7 @@ _Alias, _Function = _peewee.Alias, _peewee.Function
 _OP: Any = peewee.OP
 _LOGIC = (_OP.AND, _OP.OR)
 _NULL = (_OP.IS, _OP.IS_NOT)
+_AMONG = (_OP.IN, _OP.NOT_IN)
 _COMPARISONS = frozenset(
     {
         *(_OP.EQ, _OP.NE, _OP.LT, _OP.LTE, _OP.GT, _OP.GTE),
@@ -146,12 +147,25 @@ def of_condition(node: Any, shape: list[Any], values: list[Any]) -> bool:
     if right is None:
         shape += (op, node.flat, id(left))
         return op in _NULL
+    if op in _AMONG:
+        shape += (op, node.flat, id(left))
+        return _subquery(right, shape, values)
     shape += (op, node.flat)
     return (
         op in _LOGIC
         and of_condition(left, shape, values)
         and of_condition(right, shape, values)
     )
+
+
+def _subquery(query: Any, shape: list[Any], values: list[Any]) -> bool:
+    known = of_select(query)
+    # Of a SELECT of all columns, peewee leaves what the model's key is by then.
+    if known is None or query._is_default:
+        return False
+    shape += (id(query.model), *known[0])
+    values += known[1]
+    return True
 
 
 def _source(source: Any, shape: list[Any], values: list[Any]) -> bool:
@@ -206,6 +220,8 @@ def filled_condition(node: Any, values: Iterator[Any]) -> Any:
     if node.op in _LOGIC:
         copy.lhs = filled_condition(node.lhs, values)
         copy.rhs = filled_condition(node.rhs, values)
+    elif node.op in _AMONG:
+        copy.rhs = filled(node.rhs, values)
     elif node.rhs.__class__ in PLAIN:
         copy.rhs = next(values)
     return copy
@@ -252,6 +268,9 @@ def nodes_of_condition(node: Any) -> Iterator[Any]:
     if node.op in _LOGIC:
         yield from nodes_of_condition(node.lhs)
         yield from nodes_of_condition(node.rhs)
+    elif node.op in _AMONG:
+        yield from (node.lhs, node.rhs.model)
+        yield from nodes_of(node.rhs)
     else:
         yield node.lhs
         if node.rhs is not None and node.rhs.__class__ not in PLAIN:

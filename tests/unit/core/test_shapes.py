@@ -14,6 +14,15 @@ from tests.unit.models import User
 
 Editor: Any = Author.alias()
 
+
+def written(n: int) -> Any:
+    return Book.select(Book.author).where(Book.id == n)
+
+
+def fans(n: int) -> Any:
+    return Author.select(Author.id).where(Author.born > n)
+
+
 SHAPED: list[Any] = [
     lambda n: Author.select(),
     lambda n: Author.select(Author.name),
@@ -42,6 +51,17 @@ SHAPED: list[Any] = [
     lambda n: Author.select().where(Author.born.is_null(False)),
     lambda n: Author.select().where(Author.born.is_null(), Author.id == n),
     lambda n: Author.select().where(Author.name.is_null(), Author.id == n),
+    lambda n: Author.select().where(Author.id << written(n)),
+    lambda n: Author.select().where(Author.id.not_in(written(n))),
+    lambda n: Author.select().where(Author.born << written(n)),
+    lambda n: Author.select().where(Author.id << written(n).limit(n)),
+    lambda n: Author.select().where(Author.id << written(n), Author.name != str(n)),
+    lambda n: Author.select().where((Author.id << written(n)) | (Author.born == n)),
+    lambda n: Author.select().where(
+        Author.id << Book.select(Book.author).where(Book.author << fans(n))
+    ),
+    lambda n: Author.select().where(Author.id << fans(n)),
+    lambda n: Author.select().where(Author.id << fans(n).from_(Book)),
     lambda n: Author.select().where(Author.id == n).order_by(Author.name),
     lambda n: Author.select().order_by(Author.name),
     lambda n: Author.select().order_by(Author.name.desc()),
@@ -77,6 +97,9 @@ SHAPELESS: list[Any] = [
     Author.select().where(~(Author.id == 1)),
     Author.select().where(peewee.Expression(Author.id, peewee.OP.ADD, None)),
     Author.select().where(Author.id.in_([1, 2])),
+    Author.select().where(Author.id.in_(Author.select())),
+    Author.select().where(Author.id.in_(Author.select(Author.id).for_update())),
+    Author.select().where(Author.id == Author.select(Author.id)),
     Author.select().where(Author.id == Author(id=1)),
     Author.select().where(Author.id == fn.NOW()),
     Author.select().where((Author.id == 1) & (Author.name.contains("100%"))),
@@ -160,6 +183,16 @@ def test_a_query_is_made_of_models_and_fields() -> None:
     ]
     assert [*map(id, found)] == [*map(id, expected)]
     assert [*shapes.nodes_of(User.select(User.name))] == [User.name, User]
+
+
+def test_a_query_is_made_of_what_a_query_inside_is_made_of() -> None:
+    inner = Book.select(Book.author).from_(Review).where(Review.id == 1)
+    query = Author.select(Author.id).where(Author.id << inner)
+    expected = [
+        *(Author.id, Author, Author.id),
+        *(Book, Book.author, Review, Review.id),
+    ]
+    assert [*map(id, shapes.nodes_of(query))] == [*map(id, expected)]
 
 
 @pytest.mark.parametrize(

@@ -502,6 +502,18 @@ def test_columns_that_are_made_anew_are_kept(
         assert (statement.sql, typed(statement.params)) == (sql, typed(params))
 
 
+def test_a_select_inside_another_is_kept(dialect: CountingDialect, model: Any) -> None:
+    def query(number: int) -> Any:
+        inner = model.select(model.id).where(model.value > number).limit(number)
+        return model.select().where(model.id << inner, model.value < number + 1)
+
+    assert is_kept(dialect, lambda: plans.select(dialect, query(1)))
+    for number in (2, 3):
+        statement = sent(plans.select(dialect, query(number)))
+        sql, params = query(number).sql()
+        assert (statement.sql, typed(statement.params)) == (sql, typed(params))
+
+
 def test_what_cannot_be_kept_takes_no_room(
     dialect: CountingDialect, model: Any
 ) -> None:
