@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 Callback = Callable[[], Any]
 
+_COMMIT, _ROLLBACK = Statement("COMMIT"), Statement("ROLLBACK")
+
 
 class Kind(Enum):
     """What a block is to its server."""
@@ -215,7 +217,8 @@ class Transactions:
             )
 
     def _open(self, block: Block) -> Steps[Block]:
-        self.require_alive()
+        if self.loss is not None:
+            self.require_alive()
         begin = self._begin(block)
         self.blocks.append(block)
         self.top = block
@@ -238,7 +241,7 @@ class Transactions:
         except Exception as error:
             # MySQL keeps the isolation level for the next transaction that begins,
             # which is somebody else's, unless it is told that one has ended.
-            yield from self._send_after(block, Statement("ROLLBACK"), error)
+            yield from self._send_after(block, _ROLLBACK, error)
             raise
 
     def _send_after(
@@ -281,7 +284,7 @@ class Transactions:
         block.state = State.FAILED
         self.endings += block.kind is Kind.TRANSACTION
         try:
-            commands = self._commands("COMMIT", "RELEASE", block)
+            commands = self._commands(_COMMIT, "RELEASE", block)
             yield from self._send(block, self._left_over(block, begin) + commands)
         except Exception as error:
             yield from self.rollback_after(block, error, begin)
@@ -305,9 +308,11 @@ class Transactions:
         names, self.cursors = self.cursors, []
         return [Fetch(name, 0) for name in names]
 
-    def _commands(self, verb: str, inner_verb: str, block: Block) -> list[Request]:
+    def _commands(
+        self, command: Statement, inner_verb: str, block: Block
+    ) -> list[Request]:
         if block.kind is Kind.TRANSACTION:
-            return [Statement(verb)]
+            return [command]
         if block.kind is Kind.SAVEPOINT:
             return [self._savepoint_command(f"{inner_verb} SAVEPOINT", block)]
         return []
@@ -333,7 +338,7 @@ class Transactions:
         if block.kind is Kind.JOINED and block.outer is not None:
             block.outer.doomed = True
         try:
-            commands = self._commands("ROLLBACK", "ROLLBACK TO", block)
+            commands = self._commands(_ROLLBACK, "ROLLBACK TO", block)
             yield from self._send(block, self._left_over(block, begin) + commands)
         except Exception as failure:
             self.end(block, failure.__cause__)
@@ -373,7 +378,8 @@ class Transactions:
         return []
 
     def _require(self, block: Block, verb: str, begin: bool) -> None:
-        self.require_alive()
+        if self.loss is not None:
+            self.require_alive()
         reason = None
         if block.ended:
             reason = "it has ended"
@@ -397,8 +403,12 @@ class Transactions:
         failed: a statement has just failed; a connection without a transaction then
         means that the server has ended it. cause: what the driver said of that.
         """
-        transaction = next(filter(_is_transaction, self.blocks), None)
-        if transaction is None or transaction.state is not State.ACTIVE:
+        for block in self.blocks:
+            if block.kind is Kind.TRANSACTION:
+                break
+        else:
+            return
+        if block.state is not State.ACTIVE:
             return
         self._aborted = status is Status.ABORTED
         if failed and status in (Status.IDLE, Status.BUSY):
@@ -453,10 +463,6 @@ class Transactions:
         self.top = self.blocks[-1] if self.blocks else None
         if self.top is not None:
             self.loss = self.top.loss
-
-
-def _is_transaction(block: Block) -> bool:
-    return block.kind is Kind.TRANSACTION
 
 
 def lost(block: Block) -> peewee.OperationalError:

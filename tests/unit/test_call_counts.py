@@ -187,20 +187,20 @@ async def count_rows(program: Program) -> None:
     await program.objects.count(Author.select())
 
 
-@calls(ours=125, peewees=0)
+@calls(ours=121, peewees=0)
 async def block(program: Program) -> None:
     async with program.objects.atomic():
         pass
 
 
-@calls(ours=169, peewees=0)
+@calls(ours=165, peewees=0)
 async def block_of_two(program: Program) -> None:
     async with program.objects.atomic():
         await program.database.send("SELECT 1")
         await program.database.send("SELECT 1")
 
 
-@calls(ours=236, peewees=0)
+@calls(ours=229, peewees=0)
 async def nested_block(program: Program) -> None:
     async with program.objects.atomic(), program.objects.atomic():
         pass
