@@ -9,7 +9,7 @@ import peewee
 
 from peewee_async import AioDatabase
 from peewee_async.io.errors import translate
-from tests.integration.backends import POOL_SIZE
+from tests.integration.backends import POOL_SIZE, Backend
 from tests.integration.checks import seen, statistics
 
 Make = Callable[[], Any]
@@ -79,6 +79,16 @@ class Twins:
     def seen_outside(self, sql: str) -> Any:
         """Run SQL in peewee: what is not committed is not seen."""
         return list(self.sync.execute_sql(sql).fetchall())
+
+
+async def same_mode(twins: Twins, backend: Backend) -> None:
+    """Have a MySQL server be as strict with peewee as it is with the package.
+
+    Up to 4.4 peewee has it cut values to fit, and make up what is left out.
+    """
+    if backend.name == "mysql":
+        ((mode,),) = await twins.rows("SELECT @@sql_mode")
+        twins.sync.execute_sql("SET sql_mode = %s", (mode,))
 
 
 def told(outcome: Any) -> Any:

@@ -11,9 +11,10 @@ import peewee
 import pytest
 from peewee import Value, fn
 
+from tests.integration.backends import Backend
 from tests.integration.checks import only
 from tests.integration.conftest import CreateTables
-from tests.integration.edges import Twins, raw, select
+from tests.integration.edges import Twins, raw, same_mode, select
 from tests.integration.models import Everything, Line, User, people
 
 MEGABYTE = 2**20
@@ -41,8 +42,11 @@ INSERTS: dict[str, Callable[[], Any]] = {
 }
 
 
-async def test_writing_nothing(twins: Twins, tables: CreateTables) -> None:
+async def test_writing_nothing(
+    twins: Twins, backend: Backend, tables: CreateTables
+) -> None:
     tables(User)
+    await same_mode(twins, backend)
     for name, make in INSERTS.items():
         await twins.agree(make, name)
     assert await User.select().aio_count() == 0

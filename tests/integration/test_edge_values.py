@@ -16,7 +16,7 @@ import pytest
 from tests.integration.backends import Backend
 from tests.integration.checks import only
 from tests.integration.conftest import CreateTables
-from tests.integration.edges import Twins, raw, select
+from tests.integration.edges import Twins, raw, same_mode, select
 from tests.integration.models import Everything
 
 NAN, INFINITY = float("nan"), float("inf")
@@ -171,10 +171,7 @@ async def test_a_value_of_a_column(
     twins: Twins, backend: Backend, tables: CreateTables
 ) -> None:
     tables(Everything)
-    if backend.name == "mysql":
-        # Up to 4.4 peewee has the server cut values to fit, which the package does not.
-        ((mode,),) = await twins.rows("SELECT @@sql_mode")
-        twins.sync.execute_sql("SET sql_mode = %s", (mode,))
+    await same_mode(twins, backend)
     for name, given in COLUMNS.items():
         await twins.agree_in_turn(
             [
