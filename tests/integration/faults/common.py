@@ -95,7 +95,7 @@ def lines(sync: Any) -> list[str]:
 async def settled(objects: Manager) -> None:
     """Wait until the pool has ended what was abandoned: it connects for that, too."""
     async with asyncio.timeout(10):
-        await objects.database.ready_sessions().pool._background.wait()
+        await objects.database.ready_sessions().pool._background.wait(None)
 
 
 async def recovered(objects: Manager) -> None:
