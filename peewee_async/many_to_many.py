@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import peewee
 
 from peewee_async.core import relations
-from peewee_async.model import AioModel, AioModelSelect
+from peewee_async.model import AioModel
+from peewee_async.queries import AioModelSelect
 
 M = TypeVar("M", bound=peewee.Model)
 

@@ -10,7 +10,7 @@ import pytest
 
 from peewee_async import AioModel, Manager
 from peewee_async.many_to_many import AioManyToManyAccessor, AioManyToManyQuery
-from peewee_async.model import AioModelSelect, AioSelectQuery
+from peewee_async.queries import AioModelSelect, AioSelectQuery
 from tests.unit.fakes import MemoryDatabase
 
 
