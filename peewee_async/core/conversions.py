@@ -8,10 +8,10 @@ overridden methods, values of other types.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import uuid
+from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import peewee
 
@@ -25,13 +25,13 @@ _BY_ADAPT: dict[Any, type] = {
     _peewee.FloatField.adapt: float,
     _peewee._StringField.adapt: str,
     _peewee.BooleanField.adapt: bool,
-    _peewee.DateTimeField.adapt: datetime.datetime,
-    _peewee.DateField.adapt: datetime.date,
-    _peewee.TimeField.adapt: datetime.time,
+    _peewee.DateTimeField.adapt: datetime,
+    _peewee.DateField.adapt: date,
+    _peewee.TimeField.adapt: time,
 }
 _BY_PYTHON_VALUE: dict[Any, type] = {
-    _peewee.DecimalField.python_value: decimal.Decimal,
-    _peewee.UUIDField.python_value: uuid.UUID,
+    _peewee.DecimalField.python_value: Decimal,
+    _peewee.UUIDField.python_value: UUID,
 }
 _PYTHON_VALUE = _peewee.Field.python_value
 _OF_FOREIGN_KEYS = _peewee.ForeignKeyField.python_value
