@@ -20,6 +20,10 @@ def slot(name: str) -> Any:
     """Make a place for a value in a query that is to be prepared.
 
     name: what the value is called when the query is run. It may stand several times.
+
+    What `contains`, `startswith` and `endswith` are given by a slot is a pattern, as by
+    any other part of a query: `%` and `_` in it stand for other text. Peewee escapes
+    them in values that it sees while the query is built.
     """
     return NamedSlot(name)
 

@@ -17,6 +17,7 @@ from peewee_async.core.boundary import Statement
 from peewee_async.core.caching import Cache
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Plan, Work
+from peewee_async.core.rendering import is_argument
 from peewee_async.core.templates import NULLABLE, Place, Slot, Template, is_due
 
 # How many templates a query keeps at most: one for each database and way to run it.
@@ -42,7 +43,11 @@ class NamedSlot(peewee.ColumnBase):
                 f"The query has a slot {self.name!r}, which has no value: give it to "
                 "prepared(), and run what comes back."
             )
-        return context.sql(self._node(values[self.name]))
+        node = self._node(values[self.name])
+        if not is_argument(context):
+            return context.sql(node)
+        with context(converter=None):
+            return context.sql(node)
 
     def _node(self, value: Any) -> Any:
         if isinstance(value, Slot):

@@ -27,6 +27,29 @@ class Rendering(_peewee.Context):  # type: ignore[misc]
         return _Look(**self.state.settings)
 
 
+class Filling(Rendering):
+    """The same for a query with slots, which ask it by `is_argument`."""
+
+    __slots__ = ()
+
+    def __call__(self, **overrides: Any) -> Any:
+        """Go into a part of the query, as peewee does."""
+        if "in_function" in overrides:
+            overrides["is_given"] = overrides["in_function"]
+        elif "converter" in overrides:
+            overrides["is_given"] = False
+        return super().__call__(**overrides)
+
+
+def is_argument(context: Any) -> bool:
+    """Tell whether the next node of a query with slots is an argument of a function.
+
+    Peewee does not convert such a value, though the function be compared with a field.
+    It does convert those of a CASE, which are not in brackets.
+    """
+    return bool(context.state.is_given and context.state.parentheses)
+
+
 class _Look(_peewee.Context):  # type: ignore[misc]
     __slots__ = ()
 
@@ -41,5 +64,5 @@ class _Look(_peewee.Context):  # type: ignore[misc]
 def look_once(context: Any) -> Any:
     """Have a context of peewee's render subqueries once; another one stays."""
     if type(context) is _peewee.Context:
-        context.__class__ = Rendering
+        context.__class__ = Rendering if context.state.slots is None else Filling
     return context

@@ -146,6 +146,23 @@ QUERIES: list[tuple[Callable[[Any], Any], list[dict[str, Any]]]] = [
         lambda at: Author.delete().where(Author.born < at("day")),
         [{"day": datetime.date(2020, 1, 2)}, {"day": "2021-01-02"}],
     ),
+    # Peewee leaves what a function is given as it is, and converts what stands beside.
+    (
+        lambda at: Author.select().where(Author.id == fn.ABS(at("id"))),
+        [{"id": 2.5}, {"id": "3"}, {"id": True}],
+    ),
+    (
+        lambda at: Author.select().where(
+            Author.id == Case(None, [(Author.name == "ada", at("id"))], 0)
+        ),
+        [{"id": 2.5}, {"id": "3"}, {"id": True}],
+    ),
+    (
+        lambda at: Author.select().where(
+            Author.id == fn.COALESCE(fn.ABS(at("id")), Author.id == at("id"))
+        ),
+        [{"id": 2.5}, {"id": "3"}, {"id": True}],
+    ),
 ]
 
 

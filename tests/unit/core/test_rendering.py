@@ -6,9 +6,9 @@ from typing import Any
 
 import peewee
 import pytest
-from peewee import EnclosedNodeList
+from peewee import Case, EnclosedNodeList, fn
 
-from peewee_async.core.rendering import Rendering, look_once
+from peewee_async.core.rendering import Rendering, is_argument, look_once
 from tests.unit.models import POSTGRES, Comment, Post, User
 
 _peewee: Any = peewee
@@ -50,6 +50,38 @@ def test_the_sql_is_peewees(name: str) -> None:
         POSTGRES.compile(query)[0]
         == POSTGRES.database.get_sql_context().parse(query)[0]
     )
+
+
+class Seen(_peewee.Node):  # type: ignore[misc]
+    """A node that notes whether it was told to be an argument of a function."""
+
+    is_argument: Any = None
+
+    def __sql__(self, ctx: Any) -> Any:
+        self.is_argument = is_argument(ctx)
+        return ctx.literal("NULL")
+
+
+@pytest.mark.parametrize(
+    ("build", "is_given"),
+    [
+        (lambda node: User.age == node, False),
+        (lambda node: User.age == fn.ABS(node), True),
+        (lambda node: User.age == fn.ABS(User.age + node), False),
+        (lambda node: fn.MAX(User.age << [node]), False),
+        (lambda node: fn.ABS(fn.COALESCE(User.age, node)), True),
+        (lambda node: User.age == Case(None, [(User.id == 1, node)]), False),
+        (lambda node: fn.EXISTS(User.select().where(User.age == node)), False),
+    ],
+)
+@pytest.mark.parametrize("slots", [None, {}])
+def test_slots_know_what_they_are_given_to(
+    build: Any, is_given: bool, slots: Any
+) -> None:
+    node = Seen()
+    context = look_once(POSTGRES.database.get_sql_context(slots=slots))
+    context.parse(User.select().where(build(node)))
+    assert node.is_argument is (is_given and slots is not None)
 
 
 def test_a_subquery_is_rendered_once(monkeypatch: pytest.MonkeyPatch) -> None:
