@@ -30,7 +30,8 @@ def assembled(
 
     known: of the stage's model. children: the stages inside, and what is known of each.
     """
-    kind = type(rows[0]) if rows else None
+    kinds = set(map(type, rows))
+    kind = kinds.pop() if len(kinds) == 1 else None
     fills = [_filling(child, inner, kind) for child, inner in children]
     is_own = any(inner is known for _, inner in children)
     for start in range(0, len(rows), PORTION):
@@ -94,15 +95,13 @@ def _fill_with_children(stage: Any, known: Known, kind: Any, rows: Rows) -> None
             children = of_field.get(key)
             if children is None:
                 children = []
-            elif is_direct[type(children[0])]:
-                for child in children:
+            for child in children:
+                if is_direct[type(child)]:
                     child.__data__[name] = key
                     child.__rel__[name] = row
-                    if child._dirty:  # to ask costs less than to clear
-                        child._dirty.clear()
-            else:
-                for child in children:
+                else:
                     setattr(child, name, row)
+                if child._dirty:  # to ask costs less than to clear
                     child._dirty.clear()
             setattr(row, field.backref, children)
 
@@ -110,7 +109,7 @@ def _fill_with_children(stage: Any, known: Known, kind: Any, rows: Rows) -> None
 class _Direct(dict[Any, bool]):
     """Whether a key can be noted directly, by the class at its other end.
 
-    kind: the class at this end. is_child: it has the key.
+    kind: the class at this end, None if there are several. is_child: it has the key.
     """
 
     def __init__(self, field: Any, kind: Any, is_child: bool) -> None:
@@ -118,8 +117,9 @@ class _Direct(dict[Any, bool]):
         self._field, self._kind, self._is_child = field, kind, is_child
 
     def __missing__(self, other: Any) -> bool:
-        ends = (other, self._kind) if self._is_child else (self._kind, other)
-        answer = self[other] = _is_direct(self._field, *ends)
+        kind = self._kind
+        ends = (other, kind) if self._is_child else (kind, other)
+        answer = self[other] = kind is not None and _is_direct(self._field, *ends)
         return answer
 
 

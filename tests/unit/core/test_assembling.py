@@ -55,6 +55,15 @@ class Special(peewee.Model):
         self.__dict__.setdefault("order", []).append(name)
 
 
+class NotedPet(Pet):
+    """One class of rows among others, as a constructor of the program's own makes."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        times = self.__dict__.setdefault("times", {})
+        times[name] = times.get(name, 0) + 1
+
+
 def made(model: Any, *rows: dict[str, Any]) -> list[Any]:
     """Make rows as they come from a database."""
     instances = []
@@ -92,6 +101,11 @@ def nodes() -> list[Any]:
     return made(Node, *({"id": key, "above": above} for key, above in keys))
 
 
+def pets_of_two_classes() -> list[Any]:
+    one = {"id": 1, "owner": 1, "sitter": 2, "by_code": "a"}
+    return made(Pet, one) + made(NotedPet, one | {"id": 2})
+
+
 Level = tuple[Any, Callable[[], list[Any]]]
 CASES: dict[str, list[Level]] = {
     "one": [(Owner, owners)],
@@ -110,6 +124,8 @@ CASES: dict[str, list[Level]] = {
         (Special, lambda: made(Special, {"id": 1, "owner": 1})),
         (Owner, owners),
     ],
+    "children of two classes": [(Owner, owners), (Pet, pets_of_two_classes)],
+    "parents of two classes of rows": [(Pet, pets_of_two_classes), (Owner, owners)],
     "its own children": [(Node, nodes), (Node, nodes)],
     "no children": [(Owner, owners), (Pet, list)],
     "no parents": [(Owner, list), (Pet, pets)],
