@@ -14,6 +14,7 @@ from peewee_async import Manager
 from tests.integration.backends import Backend
 from tests.integration.checks import only, statistics
 from tests.integration.models import Line
+from tests.integration.proxy import Proxy
 
 servers_only = only("postgres", "mysql")
 
@@ -92,10 +93,15 @@ def lines(sync: Any) -> list[str]:
     return sorted(text for (text,) in rows)
 
 
-async def settled(objects: Manager) -> None:
-    """Wait until the pool has ended what was abandoned: it connects for that, too."""
+async def settled(objects: Manager, proxy: Proxy) -> None:
+    """Wait until the pool has ended what was abandoned: it connects for that, too.
+
+    Its goodbyes have arrived by then, or the proxy would count them later.
+    """
+    pool = objects.database.ready_sessions().pool
     async with asyncio.timeout(10):
-        await objects.database.ready_sessions().pool._background.wait(None)
+        await pool._background.wait(None)
+        await until(lambda: len(proxy.open_links) == pool.statistics().size)
 
 
 async def recovered(objects: Manager) -> None:

@@ -82,7 +82,7 @@ async def test_in_the_middle_of_a_query(
     total = (await measure(proxy, write(through, "well")))[direction]
     written = 1
     for after in points(total):
-        await settled(through)
+        await settled(through, proxy)
         proxy.arm(fault, direction, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await write(through, "cuts")
@@ -105,7 +105,7 @@ async def test_in_the_middle_of_a_big_reply(
     total = (await measure(proxy, through.execute(query)))[DOWN]
     assert total > 300000
     for after in (total // 10000, total // 100, total // 2, total - 1):
-        await settled(through)
+        await settled(through, proxy)
         proxy.arm(fault, DOWN, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await through.execute(query)
@@ -135,7 +135,7 @@ async def test_at_the_commit(
     called: list[int] = []
     kept = {"0"}
     for after in points(total):
-        await settled(through)
+        await settled(through, proxy)
         with pytest.raises(peewee.OperationalError) as caught:
             async with through.atomic() as tx:
                 await write(through, f"cut {after}")
@@ -176,7 +176,7 @@ async def test_in_the_middle_of_a_block(
     total = (await measure(proxy, work()))[direction]
     for after in range(0, total, total // 20 + 1):
         before = lines(sync)
-        await settled(through)
+        await settled(through, proxy)
         proxy.arm(Fault.CUT, direction, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await work()

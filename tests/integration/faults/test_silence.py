@@ -121,7 +121,7 @@ async def test_a_query(
     before = limited.database.pool_statistics()
     for after in (0, 5):
         await limited.count(Line)
-        await settled(limited)
+        await settled(limited, proxy)
         proxy.arm(fault, direction, after)
         with pytest.raises(peewee.OperationalError) as caught:
             await write(limited, "lost")
