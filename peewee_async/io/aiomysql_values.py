@@ -11,6 +11,8 @@ from pymysql.converters import encoders
 from pymysql.err import ProgrammingError
 
 _SEQUENCES = (list, tuple, set, frozenset)
+_UNQUOTED = frozenset((type(None), bool, float))
+_BINARY = (bytes, bytearray, memoryview)
 
 
 class Values(aiomysql.Connection):  # type: ignore[misc]
@@ -33,23 +35,29 @@ class Values(aiomysql.Connection):  # type: ignore[misc]
         self.sql_mode = f"{mode}, NAMES {self._charset}"
 
     def escape(self, obj: Any) -> str:
-        if type(obj) is int:
-            return str(obj)
-        if isinstance(obj, bytes | bytearray | memoryview):
-            return f"_binary X'{bytes(obj).hex()}'"
-        if type(obj) in _SEQUENCES:
-            return "(" + ",".join(map(self.escape, obj)) + ")"
         if isinstance(obj, str):
             # Not str(obj): a member of an Enum that is text would give its name.
             return self._escape_text(str.__str__(obj))
+        if type(obj) is int:
+            return str(obj)
+        if type(obj) in _UNQUOTED:
+            return str(encoders[type(obj)](obj))
+        if isinstance(obj, _BINARY):
+            return f"_binary X'{bytes(obj).hex()}'"
+        if type(obj) in _SEQUENCES:
+            return "(" + ",".join(map(self.escape, obj)) + ")"
         if type(obj) not in encoders:
             return self._escape_text(str(obj))
         return str(super().escape(obj))
 
     def _escape_text(self, text: str) -> str:
-        if text.isascii() or self.encoding == "utf8":
-            return "'" + str(self.escape_string(text)) + "'"
-        return f"_{self.charset} X'{text.encode(self.encoding).hex()}'"
+        if text.isascii():
+            # Most text is the same in every mode, and found to be in no time.
+            if text.isprintable() and "'" not in text and "\\" not in text:
+                return f"'{text}'"
+        elif self.encoding != "utf8":
+            return f"_{self.charset} X'{text.encode(self.encoding).hex()}'"
+        return "'" + str(self.escape_string(text)) + "'"
 
     def render(self, sql: str, params: tuple[Any, ...]) -> bytes:
         """Put the parameters into a statement, as PyMySQL does, and encode it.
