@@ -35,12 +35,22 @@ def create(
     for batch in _batches(objects, batch_size):
         made = yield from rows.insert(dialect, model, fields, batch)
         if keys and made is not None:
-            _take_over(keys, made, batch)
+            _take_over(model, keys, made, batch)
 
 
-def _take_over(keys: tuple[Any, ...], made: list[Any], batch: list[Any]) -> None:
+def _take_over(
+    model: Any, keys: tuple[Any, ...], made: list[Any], batch: list[Any]
+) -> None:
     # Fewer rows than objects come back if the model's own `insert_many` ignores some.
-    for row, instance in zip(made, batch, strict=False):
+    pairs = zip(made, batch, strict=False)
+    key, *others = keys
+    if not others and rows.is_simple(model, key) and rows.are_simple(model, batch):
+        name = key.name
+        for (value,), instance in pairs:
+            instance.__data__[name] = value
+            instance._dirty.add(name)
+        return
+    for row, instance in pairs:
         for key, value in zip(keys, row, strict=True):
             setattr(instance, key.name, value)
 

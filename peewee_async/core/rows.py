@@ -7,7 +7,7 @@ goes on; if it does not go on like that, peewee writes all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -89,7 +89,7 @@ def insert(
     """Insert objects by one statement: their keys, as `plans.insert` gives them."""
     if not fields:
         return plans.execute(dialect, model.insert_many([[] for _ in batch], fields))
-    columns = [_column(model, field, batch) for field in fields]
+    columns = [*_columns(model, fields, batch)]
     rows = _rows(dialect, model, fields) if len(batch) > FEW else None
     plan = None if rows is None else rows.fill(dialect, columns)
     if plan is not None:
@@ -98,18 +98,31 @@ def insert(
     return plans.execute(dialect, model.insert_many(values, fields=fields))
 
 
-def _column(model: Any, field: Any, batch: Sequence[Any]) -> Column:
-    """Read one field of objects, past its accessor if that does nothing else."""
-    accessor = vars(model).get(field.name)
-    is_plain = (
-        type(accessor) is _peewee.FieldAccessor
-        and model.__getattribute__ is object.__getattribute__
-        and set(map(type, batch)) == {model}
+def _columns(
+    model: Any, fields: Sequence[Any], batch: Sequence[Any]
+) -> Iterator[Column]:
+    """Read fields of objects, past those accessors that do nothing else."""
+    simple = are_simple(model, batch)
+    for field in fields:
+        if simple and is_simple(model, field):
+            name = field.name
+            yield [instance.__data__.get(name) for instance in batch]
+        else:
+            yield [getattr(instance, field.safe_name) for instance in batch]
+
+
+def are_simple(model: Any, objects: Sequence[Any]) -> bool:
+    """Tell whether objects are of a model, and read and written by accessors alone."""
+    return (
+        model.__getattribute__ is object.__getattribute__
+        and model.__setattr__ is object.__setattr__
+        and set(map(type, objects)) == {model}
     )
-    if is_plain:
-        name = field.name
-        return [instance.__data__.get(name) for instance in batch]
-    return [getattr(instance, field.safe_name) for instance in batch]
+
+
+def is_simple(model: Any, field: Any) -> bool:
+    """Tell whether the accessor of a field does no more than read and write it."""
+    return type(vars(model).get(field.name)) is _peewee.FieldAccessor
 
 
 def _rows(dialect: Dialect, model: Any, fields: Sequence[Any]) -> Rows | None:

@@ -45,6 +45,21 @@ def test_objects_take_over_the_keys_that_come_back() -> None:
     assert objects == [ada, bob]
 
 
+def test_keys_are_taken_over_by_what_the_model_makes_of_it() -> None:
+    class Loud(User):
+        told: list[Any] = []  # noqa: RUF012
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if name == "id":
+                self.told.append(value)
+            super().__setattr__(name, value)
+
+    ada: Any = Loud(name="ada")
+    script = Script(bulk.create(POSTGRES, Loud, [ada])).gets((3,))
+    assert script.result is None
+    assert (ada.id, Loud.told) == (3, [3])
+
+
 def test_without_returning_objects_get_no_keys() -> None:
     (ada, bob) = objects = users("ada", "bob")
     script = Script(bulk.create(MYSQL, User, objects))
