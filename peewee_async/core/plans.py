@@ -192,8 +192,19 @@ def scalar(
     """Run a query for the first column of its first row, or that whole row."""
     if as_dict:
         return first(dialect, query.dicts())
-    row = first(dialect, query.tuples())
-    return row if as_tuple else Plan(row.statement, FirstColumn(row.read))
+    if as_tuple:
+        return first(dialect, query.tuples())
+    require_rows(query)
+    if _has_bounds(query):
+        query = _limited(query, 1)
+    return _by_shape(dialect, query, _scalar)
+
+
+def _scalar(dialect: Dialect, query: Any) -> Plan[Any]:
+    query = query.tuples()
+    if not _has_bounds(query):
+        query = _limited(query, 1)
+    return Plan(_statement(dialect, query, 1), FirstColumn(decoder(dialect, query)))
 
 
 def scalars(dialect: Dialect, query: Any) -> Plan[list[Any]]:
@@ -294,6 +305,11 @@ def _limited(query: Any, n: int) -> Any:
     if isinstance(query, peewee.SelectBase):
         return query.limit(n)
     return query
+
+
+def _has_bounds(query: Any) -> bool:
+    parts = vars(query)
+    return parts.get("_limit") is not None or parts.get("_offset") is not None
 
 
 def _countable(query: Any) -> Any:

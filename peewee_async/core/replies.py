@@ -5,7 +5,7 @@ What reads for a kept plan reads many replies, so nothing here knows of a databa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from peewee_async.core.boundary import Reply, Statement
@@ -67,15 +67,15 @@ class First:
 
 
 class FirstColumn:
-    """Reads the first column of what a plan for one row gives."""
+    """Reads the first column of the first row; None without one."""
 
-    __slots__ = ("_read",)
+    __slots__ = ("_decode",)
 
-    def __init__(self, read: Callable[[Reply], Any]) -> None:
-        self._read = read
+    def __init__(self, decode: Decode) -> None:
+        self._decode = decode
 
     def __call__(self, reply: Reply) -> Any:
-        row = self._read(reply)
+        row = first_of(self._decode(reply), 1)
         return row[0] if row else row
 
 

@@ -61,8 +61,10 @@ def test_no_row_of_a_model() -> None:
 
 
 def test_the_first_column() -> None:
-    assert replies.FirstColumn(lambda reply: (7, 8))(Reply()) == 7
-    assert replies.FirstColumn(lambda reply: None)(Reply()) is None
+    first = replies.FirstColumn(as_they_are)
+    assert first(Reply([(7, 8), (9, 10)])) == 7
+    assert first(Reply([()])) == ()
+    assert first(Reply([])) is None
 
 
 def test_the_first_of_some_rows() -> None:

@@ -502,6 +502,27 @@ def test_columns_that_are_made_anew_are_kept(
         assert (statement.sql, typed(statement.params)) == (sql, typed(params))
 
 
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        lambda query, number: query.limit(number),
+        lambda query, number: query.offset(number),
+        lambda query, number: query.limit(number).offset(number),
+    ],
+)
+def test_a_scalar_of_a_page_is_kept(
+    dialect: CountingDialect, model: Any, bounds: Any
+) -> None:
+    def query(number: int) -> Any:
+        return bounds(model.select(model.name), number)
+
+    assert is_kept(dialect, lambda: plans.scalar(dialect, query(1)))
+    for number in (2, 3):
+        statement = sent(plans.scalar(dialect, query(number)))
+        sql, params = query(number).limit(1).sql()
+        assert (statement.sql, typed(statement.params)) == (sql, typed(params))
+
+
 def test_a_select_inside_another_is_kept(dialect: CountingDialect, model: Any) -> None:
     def query(number: int) -> Any:
         inner = model.select(model.id).where(model.value > number).limit(number)
