@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from importlib import import_module
 from threading import RLock
 from types import ModuleType, SimpleNamespace
@@ -138,14 +138,20 @@ class AioDatabase(AioTables, SyncSide):
         if self.server_version is None:
             await self.ready_sessions().pool.warm()
 
-    async def run_plan(
+    def run_plan(
         self, plan: Callable[..., Work[T]], *args: Any, **options: Any
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Do what a planner of the core, called with the dialect first, plans."""
         sessions = self.ready_sessions() if self.deferred else self._sessions
         if self.server_version is None:
-            await self._learn_version()
-        return await sessions.run(plan(self._dialect, *args, **options))
+            return self._run_first(plan, *args, **options)
+        return sessions.run(plan(self._dialect, *args, **options))
+
+    async def _run_first(
+        self, plan: Callable[..., Work[T]], *args: Any, **options: Any
+    ) -> T:
+        await self._learn_version()
+        return await self._sessions.run(plan(self._dialect, *args, **options))
 
     async def run_in_transaction(self, plan: Callable[..., Work[T]], *args: Any) -> T:
         """Do the same for a planner that takes the open transactions as well."""

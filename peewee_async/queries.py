@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import peewee
@@ -54,10 +54,10 @@ class AioQuery(Generic[R]):
     def _aio_on(self, database: Any) -> AioDatabase:
         return aio_database(self._database if database is None else database)
 
-    async def _aio(
+    def _aio(
         self, database: Any, plan: Callable[..., Work[T]], *args: Any, **options: Any
-    ) -> T:
-        return await self._aio_on(database).run_plan(plan, self, *args, **options)
+    ) -> Awaitable[T]:
+        return self._aio_on(database).run_plan(plan, self, *args, **options)
 
     async def _aio_transact(
         self, database: Any, plan: Callable[..., Work[T]], *args: Any

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from peewee_async.core import schema
@@ -20,9 +20,9 @@ class AioTables:
     more.
     """
 
-    async def run_plan(
+    def run_plan(
         self, plan: Callable[..., Work[T]], *args: Any, **options: Any
-    ) -> T:
+    ) -> Coroutine[Any, Any, T]:
         """Do what a planner of the core plans; databases know how."""
         raise NotImplementedError
 

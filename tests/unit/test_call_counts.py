@@ -125,37 +125,37 @@ async def count(operation: Operation, program: Program) -> tuple[int, int]:
     return min(counts)
 
 
-@calls(ours=34, peewees=0)
+@calls(ours=33, peewees=0)
 async def sql(program: Program) -> None:
     await program.database.send("SELECT 1")
 
 
-@calls(ours=51, peewees=0)
+@calls(ours=50, peewees=0)
 async def get_by_key(program: Program) -> None:
     await program.objects.get(Author, id=1)
 
 
-@calls(ours=52, peewees=6)
+@calls(ours=51, peewees=6)
 async def get_by_expression(program: Program) -> None:
     await program.objects.get(Author, Author.name == "ada")
 
 
-@calls(ours=49, peewees=0)
+@calls(ours=48, peewees=0)
 async def aio_get(program: Program) -> None:
     await Author.aio_get(id=1)
 
 
-@calls(ours=68, peewees=9)
+@calls(ours=67, peewees=9)
 async def create(program: Program) -> None:
     await program.objects.create(Author, name="ada", age=36)
 
 
-@calls(ours=66, peewees=6)
+@calls(ours=65, peewees=6)
 async def update(program: Program) -> None:
     await program.objects.update(program.author)
 
 
-@calls(ours=60, peewees=7)
+@calls(ours=59, peewees=7)
 async def save(program: Program) -> None:
     program.author.age = 37
     await program.author.aio_save()
@@ -171,20 +171,25 @@ async def get_or_create(program: Program) -> None:
     await program.objects.get_or_create(Author, name="ada")
 
 
-@calls(ours=56, peewees=13)
+@calls(ours=55, peewees=13)
 async def select_1(program: Program) -> None:
     await program.objects.execute(Author.select())
 
 
-@calls(ours=56, peewees=13)
+@calls(ours=55, peewees=13)
 async def select_100(program: Program) -> None:
     program.rows = 100
     await program.objects.execute(Author.select())
 
 
-@calls(ours=53, peewees=13)
+@calls(ours=52, peewees=13)
 async def count_rows(program: Program) -> None:
     await program.objects.count(Author.select())
+
+
+@calls(ours=58, peewees=14)
+async def scalar(program: Program) -> None:
+    await program.objects.scalar(Author.select(Author.name))
 
 
 @calls(ours=121, peewees=0)
@@ -193,7 +198,7 @@ async def block(program: Program) -> None:
         pass
 
 
-@calls(ours=165, peewees=0)
+@calls(ours=163, peewees=0)
 async def block_of_two(program: Program) -> None:
     async with program.objects.atomic():
         await program.database.send("SELECT 1")
