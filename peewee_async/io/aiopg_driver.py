@@ -9,6 +9,7 @@ import aiopg
 from psycopg2 import NotSupportedError, OperationalError, extensions
 
 from peewee_async.core.boundary import Status
+from peewee_async.io.aiopg_values import with_plain_values
 
 _STRINGS = "standard_conforming_strings"
 _STATUS = {
@@ -72,7 +73,7 @@ class Driver(aiopg.Connection):
             cursor = self._cursor_kept = self._conn.cursor()
         waiter = self._create_waiter("send")
         try:
-            cursor.execute(sql, params)
+            cursor.execute(*with_plain_values(sql, params))
             await self._poll(waiter, None)
         finally:
             self._waiter = None

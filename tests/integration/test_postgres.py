@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from enum import IntEnum
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import peewee_asyncext
 from peewee_async import Manager, PooledPostgresqlDatabase
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.aiopg_hstore import HStore
+from peewee_async.io.aiopg_values import with_plain_values
 from tests.integration.backends import Backend
 from tests.integration.checks import only
 
@@ -290,3 +294,61 @@ async def test_hstore_can_be_turned_off(backend: Backend, path: Path) -> None:
     query: Any = peewee.RawQuery("SELECT 'a=>1'::hstore").tuples()
     assert await database.aio_execute(query) == [('"a"=>"1"',)]
     await database.aio_close()
+
+
+class Word(str):
+    pass
+
+
+class Grade(IntEnum):
+    GOOD = 2
+
+
+PLAIN = ["", "ada", "-- x", 'a "b"', "a; b", 0, 7, -7, 10**30, True, False, None]
+OTHERS = [
+    *("it's", "a\\b", "%s", "%", "a\nb", "\x7f", "h\xe9", "\u2028", Word("ada")),
+    *(Grade.GOOD, 1.5, b"%s", [1, "a"], Decimal("1.50"), datetime(2026, 1, 2)),
+]
+SEVERAL = ["SELECT %s, %s, -%s", "SELECT %s%s %s"]
+
+
+@pytest.mark.parametrize("value", [*PLAIN, *OTHERS])
+def test_plain_values_are_written_as_psycopg2_writes_them(
+    value: Any, sync: Any
+) -> None:
+    write = sync.connection().cursor().mogrify
+    for sql in SEVERAL:
+        for params in ((value, 1, "a"), ("b", value, value)):
+            ours = with_plain_values(sql, params)
+            assert write(*ours) == write(sql, params)
+            left = any(each is value for each in ours[1])
+            assert left == any(each is value for each in OTHERS)
+
+
+@pytest.mark.parametrize(
+    ("sql", "params"),
+    [
+        ("SELECT 1", ()),
+        ("SELECT '%%'", ()),
+        ("SELECT '%%', %s", (1,)),
+        ("SELECT %s, '%%s'", (1,)),
+        ("SELECT %s", (1, 2)),
+        ("SELECT %s, %s", (1,)),
+        ("SELECT %(a)s", (1,)),
+        (b"SELECT %s", (1,)),
+    ],
+)
+@pytest.mark.usefixtures("backend")
+def test_other_statements_are_left_as_they_are(sql: Any, params: Any) -> None:
+    assert with_plain_values(sql, params) == (sql, params)
+
+
+async def test_a_program_may_register_how_values_are_written(database: Any) -> None:
+    params = ("ada", 1)
+    extensions.register_adapter(str, lambda text: extensions.AsIs("'changed'"))
+    try:
+        assert with_plain_values("SELECT %s, %s", params)[1] == params
+        rows = await database.aio_execute_sql("SELECT %s, %s", params)
+    finally:
+        extensions.register_adapter(str, extensions.QuotedString)
+    assert rows == [("changed", 1)]
