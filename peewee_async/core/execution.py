@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from peewee_async.core.boundary import Pause, Reply, Request, Statement
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 Steps = Generator[Request, Reply, T]
 
@@ -66,6 +67,18 @@ def finished(value: T) -> Steps[T]:
     """Make steps that need no statement at all."""
     return value
     yield  # pragma: no cover - what makes this function a generator
+
+
+def then(work: Work[T], change: Callable[[T], U]) -> Work[U]:
+    """Do work, and make another value of its value: one statement stays one."""
+    if isinstance(work, Plan):
+        read = work.read
+        return Plan(work.statement, lambda reply: change(read(reply)))
+    return _changed(work, change)
+
+
+def _changed(work: Steps[T], change: Callable[[T], U]) -> Steps[U]:
+    return change((yield from work))
 
 
 class State(Enum):

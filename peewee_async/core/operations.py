@@ -1,11 +1,11 @@
 """What a program does with one object: create, save, update, delete, get or create.
 
-Each is the method of `peewee.Model` that it is named after, as steps.
+Each is the method of `peewee.Model` that it is named after, as a plan or as steps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import reduce
 from operator import and_, or_
 from typing import Any, TypeVar
@@ -14,17 +14,20 @@ import peewee
 
 from peewee_async.core import finding, plans, row_writes
 from peewee_async.core.dialect import Dialect
-from peewee_async.core.execution import Plan, Steps, Work, finished
+from peewee_async.core.execution import Plan, Steps, Work, finished, then
 from peewee_async.core.transactions import Transactions, atomic
 
+T = TypeVar("T")
 M = TypeVar("M", bound=peewee.Model)
 
 
-def create(dialect: Dialect, model: type[M], data: Mapping[str, Any]) -> Steps[M]:
+def create(dialect: Dialect, model: type[M], data: Mapping[str, Any]) -> Work[M]:
     """Make an object and insert it: `Model.create`."""
-    instance = model(**data)
-    yield from save(dialect, instance, force_insert=True)
-    return instance
+    return _saved(dialect, model(**data))
+
+
+def _saved(dialect: Dialect, instance: M) -> Work[M]:
+    return then(save(dialect, instance, force_insert=True), lambda rows: instance)
 
 
 def save(
@@ -32,46 +35,82 @@ def save(
     instance: Any,
     force_insert: bool = False,
     only: Iterable[Any] | None = None,
-) -> Steps[int | bool]:
+) -> Work[int | bool]:
     """Insert or update an object: `Model.save`, to the letter of its rules.
 
     The number of rows written; False if `only_save_dirty` finds nothing to write.
     """
+    key = _key_of(instance)
+    if instance._meta.refs or (key is None and not force_insert):
+        return _in_turn(
+            lambda: _save(dialect, instance, _key_of(instance), force_insert, only)
+        )
+    return _save(dialect, instance, key, force_insert, only)
+
+
+def _in_turn(make: Callable[[], Work[T]]) -> Steps[T]:
+    """Look at an object when the connection is free for it.
+
+    Until then, another task of the same block may give a key to it, or to an object
+    that it refers to.
+    """
+    return (yield from make())
+
+
+def _key_of(instance: Any) -> Any:
+    return instance._pk if instance._meta.primary_key is not False else None
+
+
+def _save(
+    dialect: Dialect,
+    instance: Any,
+    key: Any,
+    force_insert: bool,
+    only: Iterable[Any] | None,
+) -> Work[int | bool]:
     meta = instance._meta
     data = dict(instance.__data__)
-    key = instance._pk if meta.primary_key is not False else None
     if only is not None:
         data = instance._prune_fields(data, only)
     elif meta.only_save_dirty and not force_insert:
         data = instance._prune_fields(data, instance.dirty_fields)
         if not data:
             instance._dirty.clear()
-            return False
+            return finished(False)
     instance._populate_unsaved_relations(data)
     if meta.auto_increment and key is None:
         data.pop(meta.primary_key.name, None)
-    if key is not None and not force_insert:
-        _drop_key(meta, data)
-        if not data:
-            raise ValueError("no data to save!")
-        rows = yield from row_writes.update(dialect, instance, data)
-    else:
-        rows = yield from _insert(dialect, instance, key, data)
-    instance._dirty -= set(data)
-    return rows
+    if key is None or force_insert:
+        return _insert(dialect, instance, key, data)
+    _drop_key(meta, data)
+    if not data:
+        raise ValueError("no data to save!")
+    return _update(dialect, instance, data)
 
 
 def _insert(
     dialect: Dialect, instance: Any, key: Any, data: Mapping[str, Any]
-) -> Steps[int]:
+) -> Work[int]:
     meta = instance._meta
-    made = yield from row_writes.insert(dialect, type(instance), data)
-    has_key = meta.primary_key is not False and made is not None
-    if has_key and (meta.auto_increment or key is None):
-        instance._pk = made
-        # The key is known to the database: it is nothing left to save.
-        instance._dirty.discard(meta.primary_key.name)
-    return 1
+
+    def take_note(made: Any) -> int:
+        has_key = meta.primary_key is not False and made is not None
+        if has_key and (meta.auto_increment or key is None):
+            instance._pk = made
+            # The key is known to the database: it is nothing left to save.
+            instance._dirty.discard(meta.primary_key.name)
+        instance._dirty.difference_update(data)
+        return 1
+
+    return then(row_writes.insert(dialect, type(instance), data), take_note)
+
+
+def _update(dialect: Dialect, instance: Any, data: Mapping[str, Any]) -> Work[int]:
+    def take_note(rows: int) -> int:
+        instance._dirty.difference_update(data)
+        return rows
+
+    return then(row_writes.update(dialect, instance, data), take_note)
 
 
 def _drop_key(meta: Any, data: dict[str, Any]) -> None:
@@ -81,7 +120,7 @@ def _drop_key(meta: Any, data: dict[str, Any]) -> None:
 
 def update(
     dialect: Dialect, instance: Any, only: Iterable[Any] | None = None
-) -> Steps[int]:
+) -> Work[int]:
     """Write an object's columns, or only those named; the number of rows written.
 
     only: fields, or names of fields or columns.
@@ -94,11 +133,22 @@ def update(
     if isinstance(only, str):
         raise TypeError(f"only={only!r} is one name: give a list of them, [{only!r}].")
     names = None if only is None else {field_of(meta, item).name for item in only}
+    if meta.refs or _has_no_key(instance):
+        return _in_turn(lambda: _write_found(dialect, instance, names))
+    return _write(dialect, instance, names)
+
+
+def _write_found(dialect: Dialect, instance: Any, names: set[str] | None) -> Work[int]:
     if _has_no_key(instance):
         raise ValueError(
             f"This {type(instance).__name__} has no primary key, so there is no row "
             "to update: use create() for a new object."
         )
+    return _write(dialect, instance, names)
+
+
+def _write(dialect: Dialect, instance: Any, names: set[str] | None) -> Work[int]:
+    meta = instance._meta
     if names is None:
         names = set(instance.__data__)
         if meta.only_save_dirty:
@@ -107,10 +157,8 @@ def update(
     instance._populate_unsaved_relations(data)
     _drop_key(meta, data)
     if not data:
-        return 0
-    rows = yield from row_writes.update(dialect, instance, data)
-    instance._dirty -= set(data)
-    return rows
+        return finished(0)
+    return _update(dialect, instance, data)
 
 
 def field_of(meta: Any, item: Any) -> Any:
@@ -240,11 +288,6 @@ def create_or_get(
             raise
         return found[0], False
     return made, True
-
-
-def _saved(dialect: Dialect, instance: M) -> Steps[M]:
-    yield from save(dialect, instance, force_insert=True)
-    return instance
 
 
 def _same_keys(dialect: Dialect, instance: M) -> Work[list[M]]:

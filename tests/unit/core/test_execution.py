@@ -12,7 +12,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from peewee_async.core import execution as module
 from peewee_async.core.boundary import Pause, Reply, Request, Statement
-from peewee_async.core.execution import PORTION, Execution, Plan, State, Steps, finished
+from peewee_async.core.execution import (
+    PORTION,
+    Execution,
+    Plan,
+    State,
+    Steps,
+    finished,
+    then,
+)
 from tests.unit.script import Script
 
 ONE = Reply([(1,)], ("n",), 1)
@@ -230,6 +238,17 @@ def test_many_rows_are_read_with_pauses(rows: int, pauses: int) -> None:
         request = execution.feed(Reply())
     assert request is None
     assert execution.result == [number / 2 for number in range(rows)]
+
+
+def test_another_value_is_made_of_that_of_a_plan_which_stays_one() -> None:
+    plan = Plan(Statement("SELECT n"), first_value)
+    doubled = then(plan, lambda number: number * 2)
+    assert isinstance(doubled, Plan)
+    assert Script(doubled).sends("SELECT n").gets((3,), columns=("n",)).result == 6
+
+
+def test_another_value_is_made_of_that_of_steps() -> None:
+    assert Script(then(finished(3), lambda number: number * 2)).result == 6
 
 
 def test_what_cannot_be_read_in_portions_is_read_at_once() -> None:

@@ -180,9 +180,27 @@ def test_saves_only_what_is_dirty_if_the_model_wants_it() -> None:
 )
 def test_a_key_alone_is_no_data_to_save(instance: Any) -> None:
     only = instance._meta.get_primary_keys()
-    script = Script(operations.save(POSTGRES, instance, only=only))
     with pytest.raises(ValueError, match="no data to save!"):
-        _ = script.result
+        _ = Script(operations.save(POSTGRES, instance, only=only)).result
+
+
+def test_what_may_get_a_key_meanwhile_is_looked_at_when_its_turn_has_come() -> None:
+    user = User(name="ada", age=36)
+    post = Post(id=7, title="hello", author=user)
+    works = [
+        operations.save(POSTGRES, user),
+        operations.update(POSTGRES, user),
+        operations.save(POSTGRES, post),
+        operations.update(POSTGRES, post, ["author"]),
+    ]
+    user.id = 3
+    sent = [Script(work).waiting for work in works]
+    assert [request.params for request in sent if request] == [
+        ("ada", 36, 3),
+        ("ada", 36, 3),
+        (3, "hello", 7),
+        (3, 7),
+    ]
 
 
 def test_an_object_with_a_composite_key_is_found_by_it() -> None:
@@ -256,16 +274,14 @@ def test_a_field_is_named_by_the_one_that_it_was_inherited_from_too() -> None:
     sql = 'UPDATE "article" SET "headline" = ? WHERE ("article"."id" = ?)'
     script.sends(sql, "a", 8)
     for other in (Article.title, Text.alias().title):
-        script = Script(operations.update(SQLITE, Text(id=8, title="a"), [other]))
         with pytest.raises(ValueError, match="Text has no field 'title'"):
-            _ = script.result
+            _ = Script(operations.update(SQLITE, Text(id=8, title="a"), [other])).result
 
 
 @pytest.mark.parametrize("only", [["title"], [Post.title], [7], ["name", "title"]])
 def test_an_unknown_field_is_refused_and_nothing_is_sent(only: Any) -> None:
-    script = Script(operations.update(POSTGRES, User(id=3, name="ada"), only))
     with pytest.raises(ValueError, match=r"User has no field .* to update"):
-        _ = script.result
+        _ = Script(operations.update(POSTGRES, User(id=3, name="ada"), only)).result
 
 
 @pytest.mark.parametrize("only", [[], ["id"], [User.id]])
@@ -296,9 +312,8 @@ def test_a_field_that_is_named_is_updated_though_it_is_not_dirty() -> None:
     "instance", [User(name="ada"), Log(line="hello"), Membership(user=1)]
 )
 def test_an_object_without_a_key_cannot_be_updated(instance: Any) -> None:
-    script = Script(operations.update(POSTGRES, instance))
     with pytest.raises(ValueError, match=r"has no primary key.* use create\(\)"):
-        _ = script.result
+        _ = Script(operations.update(POSTGRES, instance)).result
 
 
 # delete
@@ -1124,9 +1139,8 @@ def test_sends_and_gives_what_sync_peewee_does(
 
 
 def test_one_name_is_no_list_of_names() -> None:
-    script = Script(operations.update(POSTGRES, User(id=3, name="ada"), "name"))
     with pytest.raises(TypeError, match=r"give a list of them, \['name'\]"):
-        _ = script.result
+        _ = Script(operations.update(POSTGRES, User(id=3, name="ada"), "name")).result
 
 
 def test_an_object_with_a_key_of_several_columns_is_deleted() -> None:
