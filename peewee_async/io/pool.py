@@ -32,6 +32,21 @@ TICK, LAST_MOMENT = 1.0, 1.0
 logger = logging.getLogger("peewee.async")
 
 
+class Process:
+    """The number of this process, which costs a system call to ask for."""
+
+    number = os.getpid()
+
+    @classmethod
+    def look(cls) -> None:
+        """Take note of the number: it is another one after a fork."""
+        cls.number = os.getpid()
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no fork
+    os.register_at_fork(after_in_child=Process.look)
+
+
 @dataclass(frozen=True)
 class PoolOptions:
     """How many connections a pool has, and how long things may take, in seconds.
@@ -97,7 +112,7 @@ class Pool:
         self._spared: set[Connection] = set()
         self._returned = asyncio.Event()
         self._guard: AsyncGenerator[None, None] | None = None
-        self._process = os.getpid()
+        self._process = Process.number
         # The loop's end closes a pool that is in use; this is for one that is not.
         weakref.finalize(
             self, _abandon, self._connections, self.loop, self._process
@@ -106,13 +121,13 @@ class Pool:
     @property
     def inherited(self) -> bool:
         """Whether the pool is that of a process that this one was forked from."""
-        return self._process != os.getpid()
+        return self._process != Process.number
 
     @property
     def is_here(self) -> bool:
         """Whether the pool is that of this process and of the running event loop."""
         here = self.loop is asyncio.get_running_loop()
-        return here and self._process == os.getpid()
+        return here and self._process == Process.number
 
     @property
     def closed(self) -> bool:
@@ -122,7 +137,7 @@ class Pool:
     @property
     def usable(self) -> bool:
         """Whether the pool was not closed, and is that of this process."""
-        return not self._policy.closed and self._process == os.getpid()
+        return not self._policy.closed and self._process == Process.number
 
     @property
     def finished(self) -> bool:
@@ -422,7 +437,7 @@ def _abandon(
     connections: set[Connection], loop: asyncio.AbstractEventLoop, process: int
 ) -> None:
     """Abort what a pool has left that was collected; it may be of another process."""
-    if process == os.getpid() and not loop.is_running():
+    if process == Process.number and not loop.is_running():
         for connection in connections:
             connection.abort()
 
