@@ -233,8 +233,8 @@ class Pool:
         if connection in self._own:
             self._own.remove(connection)
             self._close_connection(connection)
-        else:
-            self._carry_out(self._given_back(connection))
+        elif actions := self._given_back(connection):
+            self._carry_out(actions)
 
     def _given_back(self, connection: Connection) -> list[policy.Action]:
         fit = not connection.closed and connection.status is Status.IDLE

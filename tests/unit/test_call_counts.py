@@ -125,87 +125,87 @@ async def count(operation: Operation, program: Program) -> tuple[int, int]:
     return min(counts)
 
 
-@calls(ours=33, peewees=0)
+@calls(ours=32, peewees=0)
 async def sql(program: Program) -> None:
     await program.database.send("SELECT 1")
 
 
-@calls(ours=50, peewees=0)
+@calls(ours=49, peewees=0)
 async def get_by_key(program: Program) -> None:
     await program.objects.get(Author, id=1)
 
 
-@calls(ours=51, peewees=6)
+@calls(ours=50, peewees=6)
 async def get_by_expression(program: Program) -> None:
     await program.objects.get(Author, Author.name == "ada")
 
 
-@calls(ours=48, peewees=0)
+@calls(ours=47, peewees=0)
 async def aio_get(program: Program) -> None:
     await Author.aio_get(id=1)
 
 
-@calls(ours=64, peewees=9)
+@calls(ours=63, peewees=9)
 async def create(program: Program) -> None:
     await program.objects.create(Author, name="ada", age=36)
 
 
-@calls(ours=59, peewees=6)
+@calls(ours=58, peewees=6)
 async def update(program: Program) -> None:
     await program.objects.update(program.author)
 
 
-@calls(ours=54, peewees=7)
+@calls(ours=53, peewees=7)
 async def save(program: Program) -> None:
     program.author.age = 37
     await program.author.aio_save()
 
 
-@calls(ours=59, peewees=3)
+@calls(ours=58, peewees=3)
 async def delete(program: Program) -> None:
     await program.objects.delete(program.author)
 
 
-@calls(ours=72, peewees=6)
+@calls(ours=71, peewees=6)
 async def get_or_create(program: Program) -> None:
     await program.objects.get_or_create(Author, name="ada")
 
 
-@calls(ours=55, peewees=13)
+@calls(ours=54, peewees=13)
 async def select_1(program: Program) -> None:
     await program.objects.execute(Author.select())
 
 
-@calls(ours=55, peewees=13)
+@calls(ours=54, peewees=13)
 async def select_100(program: Program) -> None:
     program.rows = 100
     await program.objects.execute(Author.select())
 
 
-@calls(ours=52, peewees=13)
+@calls(ours=51, peewees=13)
 async def count_rows(program: Program) -> None:
     await program.objects.count(Author.select())
 
 
-@calls(ours=58, peewees=14)
+@calls(ours=57, peewees=14)
 async def scalar(program: Program) -> None:
     await program.objects.scalar(Author.select(Author.name))
 
 
-@calls(ours=121, peewees=0)
+@calls(ours=120, peewees=0)
 async def block(program: Program) -> None:
     async with program.objects.atomic():
         pass
 
 
-@calls(ours=163, peewees=0)
+@calls(ours=162, peewees=0)
 async def block_of_two(program: Program) -> None:
     async with program.objects.atomic():
         await program.database.send("SELECT 1")
         await program.database.send("SELECT 1")
 
 
-@calls(ours=229, peewees=0)
+@calls(ours=228, peewees=0)
 async def nested_block(program: Program) -> None:
     async with program.objects.atomic(), program.objects.atomic():
         pass
