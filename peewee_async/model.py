@@ -16,6 +16,7 @@ from peewee_async.core import (
     schema,
 )
 from peewee_async.core.facts import vouch_for
+from peewee_async.core.row_objects import Dirty
 from peewee_async.database import AioDatabase, aio_database
 from peewee_async.queries import (
     AioModelAlias,
@@ -56,6 +57,7 @@ class AioModel(peewee.Model):
     """
 
     DoesNotExist: ClassVar[type[peewee.DoesNotExist]]  # made by peewee for each model
+    _dirty = Dirty()
 
     @classmethod
     def select(cls, *fields: Any) -> AioModelSelect[Self]:

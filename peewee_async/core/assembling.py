@@ -15,12 +15,44 @@ import peewee
 
 from peewee_async.core.boundary import Pause
 from peewee_async.core.conversions import handed_on
+from peewee_async.core.decoding import makes_clean
 from peewee_async.core.execution import PORTION, Steps
-from peewee_async.core.row_objects import accessor_of, is_stock
+from peewee_async.core.row_objects import (
+    accessor_of,
+    is_descriptor,
+    is_stock,
+    makes_dirty_when_asked,
+)
 
-# The rows of a model, or lists of them, by a foreign key and what it refers to.
-Known = dict[Any, dict[Any, Any]]
 Rows = Sequence[Any]
+Fill = Callable[[Rows], None]
+
+
+class Known:
+    """What is known of the rows of a model.
+
+    by_key: the rows, or lists of them, by a foreign key and what it refers to.
+    kinds: their classes. dirty: whether any of them may be.
+    """
+
+    __slots__ = ("by_key", "dirty", "kinds")
+
+    def __init__(self) -> None:
+        self.by_key: dict[Any, dict[Any, Any]] = {}
+        self.kinds: set[Any] = set()
+        self.dirty = False
+
+    @property
+    def kind(self) -> Any:
+        """The class of all rows; None if there are several."""
+        return next(iter(self.kinds)) if len(self.kinds) == 1 else None
+
+    def add(self, query: Any, rows: Rows) -> None:
+        """Take note of rows that a query just gave."""
+        self.kinds.update(map(type, rows))
+        # Those that have a set anyway can be asked.
+        is_clean = all(map(makes_dirty_when_asked, self.kinds)) and makes_clean(query)
+        self.dirty = self.dirty or not is_clean
 
 
 def assembled(
@@ -30,9 +62,8 @@ def assembled(
 
     known: of the stage's model. children: the stages inside, and what is known of each.
     """
-    kinds = set(map(type, rows))
-    kind = kinds.pop() if len(kinds) == 1 else None
-    fills = [_filling(child, inner, kind) for child, inner in children]
+    known.add(stage.query, rows)
+    fills = [_filling(child, known, inner) for child, inner in children]
     is_own = any(inner is known for _, inner in children)
     for start in range(0, len(rows), PORTION):
         portion = rows[start : start + PORTION]
@@ -47,7 +78,7 @@ def assembled(
 def _note(stage: Any, rows: Rows, known: Known) -> None:
     """Note rows by the keys that others will ask for."""
     for field, name in stage.field_to_name or ():
-        of_field = known.setdefault(field, defaultdict(list))
+        of_field = known.by_key.setdefault(field, defaultdict(list))
         convert, as_is = field.rel_field.python_value, handed_on(field.rel_field)
         for row in rows:
             key = row.__data__[name]
@@ -59,72 +90,78 @@ def _note(stage: Any, rows: Rows, known: Known) -> None:
                 of_field[key].append(row)
 
 
-def _filling(stage: Any, known: Known, kind: Any) -> Callable[[Rows], None]:
-    """Choose what puts the rows of an inner stage into rows of a kind."""
-    fill = _fill_with_parents if stage.is_backref else _fill_with_children
-    return lambda rows: fill(stage, known, kind, rows)
+def _filling(stage: Any, known: Known, inner: Known) -> Fill:
+    """Make what puts the rows of an inner stage into rows."""
+    make = _with_parents if stage.is_backref else _with_children
+    fills = [make(field, known, inner) for field in stage.fields]
+    if len(fills) == 1:
+        return fills[0]
+
+    def fill_all(rows: Rows) -> None:
+        for row in rows:
+            for fill in fills:
+                fill((row,))
+
+    return fill_all
 
 
-def _fill_with_parents(stage: Any, known: Known, kind: Any, rows: Rows) -> None:
-    links = [
-        (it.name, it.rel_field.name, known.get(it, {}), _Direct(it, kind, True))
-        for it in stage.fields
-    ]
-    for row in rows:
-        for name, key_name, of_field, is_direct in links:
+def _with_parents(field: Any, known: Known, inner: Known) -> Fill:
+    name, key_name = field.name, field.rel_field.name
+    is_direct = _is_direct(field, inner.kind, known.kind)
+
+    def fill(rows: Rows) -> None:
+        of_field = inner.by_key.get(field, {})
+        for row in rows:
             parent = of_field.get(row.__data__[name])
             if parent is None:
                 continue
-            if is_direct[type(parent)]:
+            if is_direct:
                 row.__data__[name] = parent.__data__.get(key_name)
                 row.__rel__[name] = parent
             else:
+                known.dirty = True
                 setattr(row, name, parent)
-            row._dirty.discard(name)
+            if known.dirty:
+                row._dirty.discard(name)
+
+    return fill
 
 
-def _fill_with_children(stage: Any, known: Known, kind: Any, rows: Rows) -> None:
-    links = [
-        (field, name, known.get(field, {}), _Direct(field, kind, False))
-        for field, name in stage.field_to_name
-    ]
-    for row in rows:
-        for field, name, of_field, is_direct in links:
-            key = row.__data__[field.rel_field.name]
+def _with_children(field: Any, known: Known, inner: Known) -> Fill:
+    name, key_name, backref = field.name, field.rel_field.name, field.backref
+    is_direct = _is_direct(field, known.kind, inner.kind)
+    if known.kind is None or is_descriptor(known.kind, backref):
+        known.dirty = True
+
+    def fill(rows: Rows) -> None:
+        of_field = inner.by_key.get(field, {})
+        for row in rows:
+            key = row.__data__[key_name]
             # The list is the children's own: rows that come later join it.
             children = of_field.get(key)
             if children is None:
                 children = []
             for child in children:
-                if is_direct[type(child)]:
+                if is_direct:
                     child.__data__[name] = key
                     child.__rel__[name] = row
                 else:
                     setattr(child, name, row)
-                if child._dirty:  # to ask costs less than to clear
+                    inner.dirty = True
+                if inner.dirty and child._dirty:  # to ask costs less than to clear
                     child._dirty.clear()
-            setattr(row, field.backref, children)
+            setattr(row, backref, children)
 
-
-class _Direct(dict[Any, bool]):
-    """Whether a key can be noted directly, by the class at its other end.
-
-    kind: the class at this end, None if there are several. is_child: it has the key.
-    """
-
-    def __init__(self, field: Any, kind: Any, is_child: bool) -> None:
-        super().__init__()
-        self._field, self._kind, self._is_child = field, kind, is_child
-
-    def __missing__(self, other: Any) -> bool:
-        kind = self._kind
-        ends = (other, kind) if self._is_child else (kind, other)
-        answer = self[other] = kind is not None and _is_direct(self._field, *ends)
-        return answer
+    return fill
 
 
 def _is_direct(field: Any, parent: Any, child: Any) -> bool:
-    """Whether the accessor of a foreign key would do nothing but note the object."""
+    """Whether the accessor of a foreign key would do nothing but note the object.
+
+    parent, child: the classes at its ends; None if there are several.
+    """
+    if parent is None or child is None:
+        return False
     key = accessor_of(child, field.name)
     target = field.rel_field
     return (

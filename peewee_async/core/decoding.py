@@ -260,6 +260,15 @@ def decoder(dialect: Dialect, query: Any) -> Rows:
     return AdaptedRows(rows, lambda read: dialect.adapted(query, read))
 
 
+def makes_clean(query: Any) -> bool:
+    """Whether the objects of a query come with nothing dirty.
+
+    peewee cleans those of a model, but not what an alias or a function gives.
+    """
+    is_of_model = isinstance(query.model, type) and _has_own_wrapper(query)
+    return is_of_model and query._row_type in (None, _peewee.ROW.MODEL)
+
+
 def _has_own_wrapper(query: Any) -> bool:
     """Whether a query's rows are wrapped by peewee, in no way of the program's own."""
     while isinstance(query, _peewee.ModelCompoundSelectQuery):

@@ -51,7 +51,7 @@ def _assembled(dialect: Dialect, stages: list[Any]) -> Steps[list[Any]]:
     for stage in reversed(stages):
         for model in stage.rel_models or ():
             inner.setdefault(model, []).append(stage)
-        own = known.setdefault(stage.model, {})
+        own = known.setdefault(stage.model, Known())
         rows = yield from execute(dialect, stage.query)
         children = [(it, known[it.model]) for it in inner.get(stage.model, ())]
         yield from assembled(stage, rows, own, children)

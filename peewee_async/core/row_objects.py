@@ -29,6 +29,22 @@ _OF_FOREIGN_KEYS = _peewee.ForeignKeyAccessor.__set__
 _RESERVED = {"__data__", "__rel__", "_dirty", "__dict__", "__class__"}
 
 
+class Dirty:
+    """The attribute `_dirty` of instances that were read: made when first asked for.
+
+    Of what a row takes in memory a set is the largest part, and most rows are never
+    changed.
+    """
+
+    __slots__ = ()
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        # In one step: two threads that ask at once get the same set.
+        return vars(instance).setdefault("_dirty", set())
+
+
 class Instance:
     """One instance of each row.
 
@@ -37,7 +53,7 @@ class Instance:
     an assignment leaves it dirty.
     """
 
-    __slots__ = ("_columns", "_text", "dirties", "model", "name")
+    __slots__ = ("_columns", "_makes_dirty", "_text", "dirties", "model", "name")
 
     def __init__(
         self, text: RowText, name: str, model: Any, columns: Sequence[tuple[int, str]]
@@ -49,6 +65,7 @@ class Instance:
         self._columns = columns
         self.name = name
         self.model = model
+        self._makes_dirty = not makes_dirty_when_asked(model)
         self.dirties = not all(self._is_plain(*column) for column in columns)
 
     def _is_plain(self, index: int, attribute: str) -> bool:
@@ -68,10 +85,11 @@ class Instance:
         values = [(name, self._text.value(index)) for index, name in self._columns]
         fields = [] if self.dirties else [it for it in values if self.accessor(it[0])]
         data = ", ".join(f"{name!r}: {value}" for name, value in fields)
+        has_dirty = self._makes_dirty or self.dirties
         return [
             f"{self.name} = new({self._text.name('m', self.model)})",
             f"{self.name}.__data__ = {{{data}}}",
-            f"{self.name}._dirty = set()",
+            *([f"{self.name}._dirty = set()"] if has_dirty else []),
             f"{self.name}.__rel__ = {{}}",
             *(self.assigned(*value) for value in values if value not in fields),
         ]
@@ -98,6 +116,11 @@ def require_stock(text: RowText, model: Any) -> None:
     name = text.name("m", model)
     for method, stock in _STOCK.items():
         text.requires(f"{name}.{method}", stock)
+
+
+def makes_dirty_when_asked(model: Any) -> bool:
+    """Whether `_dirty` of a model's instances need not be made for them."""
+    return isinstance(getattr(model, "_dirty", None), Dirty)
 
 
 def is_stock(model: Any) -> bool:

@@ -142,7 +142,13 @@ def plain(value: Any) -> Any:
             if name not in ("__data__", "__rel__", "_dirty")
         }
         data = dict(value.__data__)
-        return type(value), plain(data), related, extra, set(vars(value)["_dirty"])
+        return (
+            type(value),
+            plain(data),
+            related,
+            extra,
+            set(vars(value).get("_dirty", ())),
+        )
     if isinstance(value, dict):
         return {name: plain(item) for name, item in value.items()}
     if isinstance(value, tuple):

@@ -12,6 +12,7 @@ from peewee import PREFETCH_TYPE
 from peewee_async.core.assembling import Known, assembled
 from peewee_async.core.boundary import Pause
 from peewee_async.core.execution import PORTION
+from peewee_async.core.row_objects import Dirty
 from tests.unit.rows import picture
 
 _peewee: Any = peewee
@@ -53,6 +54,49 @@ class Special(peewee.Model):
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)
         self.__dict__.setdefault("order", []).append(name)
+
+
+class SparingOwner(peewee.Model):
+    _dirty = Dirty()
+
+
+class LoudAccessor(_peewee.ForeignKeyAccessor):  # type: ignore[misc]
+    """Makes more dirty than its own field."""
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        super().__set__(instance, value)
+        instance._dirty.add("id")
+
+
+class LoudKey(peewee.ForeignKeyField):
+    accessor_class = LoudAccessor
+
+
+class SparingPet(peewee.Model):
+    owner: Any = peewee.ForeignKeyField(SparingOwner, backref="pets", null=True)
+    sitter: Any = LoudKey(Owner, backref="spared", null=True)
+    _dirty = Dirty()
+
+
+class LoudOwner(peewee.Model):
+    """Becomes dirty when its pets are put in."""
+
+    name: Any = peewee.CharField(null=True)
+    home: Any = peewee.ForeignKeyField(SparingOwner, backref="guests", null=True)
+    _dirty = Dirty()
+
+
+class Cat(peewee.Model):
+    owner: Any = peewee.ForeignKeyField(LoudOwner, backref="cats", null=True)
+
+
+def _set_cats(owner: Any, cats: Any) -> None:
+    vars(owner)["own"] = cats
+    owner.name = "set"
+
+
+# The key has put its own in the place.
+LoudOwner.cats = property(lambda owner: vars(owner)["own"], _set_cats)  # type: ignore[attr-defined]
 
 
 class NotedPet(Pet):
@@ -106,6 +150,15 @@ def pets_of_two_classes() -> list[Any]:
     return made(Pet, one) + made(NotedPet, one | {"id": 2})
 
 
+def sparing_owners() -> list[Any]:
+    return made(SparingOwner, {"id": 1}, {"id": 2})
+
+
+def sparing_pets() -> list[Any]:
+    one = {"id": 1, "owner": 1, "sitter": 1}
+    return made(SparingPet, one, one | {"id": 2, "owner": None})
+
+
 Level = tuple[Any, Callable[[], list[Any]]]
 CASES: dict[str, list[Level]] = {
     "one": [(Owner, owners)],
@@ -127,6 +180,24 @@ CASES: dict[str, list[Level]] = {
     "children of two classes": [(Owner, owners), (Pet, pets_of_two_classes)],
     "parents of two classes of rows": [(Pet, pets_of_two_classes), (Owner, owners)],
     "its own children": [(Node, nodes), (Node, nodes)],
+    "children that need not be dirty": [
+        (SparingOwner, sparing_owners),
+        (SparingPet, sparing_pets),
+    ],
+    "parents of rows that need not be dirty": [
+        (SparingPet, sparing_pets),
+        (SparingOwner, sparing_owners),
+    ],
+    "children that got dirty by a parent": [
+        (SparingOwner, sparing_owners),
+        (SparingPet, sparing_pets),
+        (Owner, owners),
+    ],
+    "children that got dirty by children": [
+        (SparingOwner, sparing_owners),
+        (LoudOwner, lambda: made(LoudOwner, {"id": 1, "home": 1})),
+        (Cat, lambda: made(Cat, {"id": 1, "owner": 1})),
+    ],
     "no children": [(Owner, owners), (Pet, list)],
     "no parents": [(Owner, list), (Pet, pets)],
 }
@@ -164,7 +235,7 @@ def by_us(case: list[Level], stages: list[Any]) -> list[Any]:
     for stage, (_, make) in reversed(list(zip(stages, case, strict=True))):
         for model in stage.rel_models or ():
             inner.setdefault(model, []).append(stage)
-        own = known.setdefault(stage.model, {})
+        own = known.setdefault(stage.model, Known())
         rows = make()
         children = [(it, known[it.model]) for it in inner.get(stage.model, ())]
         assert list(assembled(stage, rows, own, children)) == []
@@ -183,8 +254,20 @@ def test_rows_are_put_together_as_in_peewee(name: str, kind: int) -> None:
 def test_others_get_a_turn_after_each_portion(rows: int) -> None:
     (stage,) = stages_of([(Owner, owners)], PREFETCH_TYPE.WHERE)
     made_rows = [Owner(id=number) for number in range(rows)]
-    pauses = list(assembled(stage, made_rows, {}, []))
+    pauses = list(assembled(stage, made_rows, Known(), []))
     assert pauses == [Pause()] * max(0, -(-rows // PORTION) - 1)
+
+
+def test_nothing_is_dirty_that_need_not_be() -> None:
+    sparing: list[Level] = [(SparingOwner, list), (SparingPet, list)]
+    stages = stages_of(sparing, PREFETCH_TYPE.WHERE)
+    pet, known, top = SparingPet.__new__(SparingPet), Known(), Known()
+    pet.__data__, pet.__rel__ = {"id": 1, "owner": 1, "sitter": 1}, {}
+    assert list(assembled(stages[1], [pet], known, [])) == []
+    (owner,) = made(SparingOwner, {"id": 1})
+    assert list(assembled(stages[0], [owner], top, [(stages[1], known)])) == []
+    assert pet.owner is owner
+    assert "_dirty" not in vars(pet)
 
 
 def test_a_key_that_was_not_selected_is_an_error_as_in_peewee() -> None:

@@ -508,6 +508,27 @@ def test_a_wrapper_of_one_query_has_its_way() -> None:
         assert decoder(POSTGRES, query)(ONE) == [("mine", ROW)]
 
 
+ALIASED: Any = User.alias()
+POSTS: Any = Post.select(Post, User).join(User, on=Post.author)
+
+
+@pytest.mark.parametrize(
+    ("query", "is_clean"),
+    [
+        (USERS, True),
+        (POSTS, True),
+        (USERS | USERS, True),
+        (USERS.clone().dicts().models(), True),
+        (ALIASED.select(), False),
+        (USERS.clone().objects(lambda **row: User(**row)), False),
+        (OWN_USERS, False),
+    ],
+    ids=["select", "join", "union", "models", "alias", "function", "own wrapper"],
+)
+def test_some_queries_give_objects_that_are_clean(query: Any, is_clean: bool) -> None:
+    assert decoding.makes_clean(query) is is_clean
+
+
 def test_several_threads_read_rows_of_one_model() -> None:
     model = fresh_model()
     model_shapes = shapes_of(model)

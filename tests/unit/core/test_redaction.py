@@ -97,9 +97,8 @@ def test_a_password_that_is_no_secret() -> None:
     assert redaction_of("tests", options)("tester tests") == "tester tests"
 
 
-@given(st.text(min_size=1), st.text(), st.text())
+@given(st.text(min_size=8), st.text(), st.text())
 def test_no_long_secret_is_left(secret: str, before: str, after: str) -> None:
-    assume(len(secret) >= 8)
     assume(secret not in before + HIDDEN + after)
     assert secret not in Redaction([secret])(f"{before}{secret}{after}")
 

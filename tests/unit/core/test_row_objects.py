@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import peewee
@@ -10,10 +12,16 @@ from peewee import SQL
 
 from peewee_async.core.compiling import function
 from peewee_async.core.row_columns import Column, Source
-from peewee_async.core.row_objects import Instance, is_descriptor, is_stock
+from peewee_async.core.row_objects import (
+    Dirty,
+    Instance,
+    is_descriptor,
+    is_stock,
+    makes_dirty_when_asked,
+)
 from peewee_async.core.row_shapes import Unfit
 from peewee_async.core.row_text import RowText
-from tests.unit.rows import picture, same, source
+from tests.unit.rows import generated, picture, reply, same, source
 
 
 class Owner(peewee.Model):
@@ -79,6 +87,20 @@ class BelowSlots(OwnSlots):
     pass
 
 
+class Sparing(Pet):
+    _dirty = Dirty()
+
+
+class Eager(Sparing):
+    @property
+    def _dirty(self) -> Any:
+        return self.__dict__.setdefault("own", set())
+
+    @_dirty.setter
+    def _dirty(self, value: Any) -> None:
+        self.__dict__["own"] = value
+
+
 class Calls(peewee.ModelBase):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
@@ -119,6 +141,54 @@ def test_no_two_instances_share_anything() -> None:
     one, other = same(Pet.select(Pet.name), ("a",), ("a",), columns=["name"])
     for name in ("__data__", "_dirty", "__rel__"):
         assert vars(one)[name] is not vars(other)[name]
+
+
+def sparing(*names: str) -> list[Any]:
+    rows = [(name,) for name in names]
+    query = Sparing.select(Sparing.name)
+    made = generated(query, reply(*rows, columns=["name"]))
+    assert made is not None
+    return made
+
+
+def test_what_is_dirty_is_made_when_asked_for() -> None:
+    assert makes_dirty_when_asked(Sparing)
+    pet, other = sparing("a", "b")
+    assert list(vars(pet)) == ["__data__", "__rel__"]
+    assert pet._dirty == set()
+    assert pet._dirty is pet._dirty
+    pet.name = other.name = "c"
+    other.id = 1
+    assert (pet._dirty, other._dirty) == ({"name"}, {"name", "id"})
+    assert pet.is_dirty()
+    pet._dirty -= {"name"}
+    assert (pet._dirty, pet.dirty_fields) == (set(), [])
+
+
+def test_an_object_that_was_not_read_has_it_at_once() -> None:
+    assert vars(Sparing(name="a"))["_dirty"] == Pet(name="a")._dirty
+
+
+def test_copies_of_what_was_read_are_as_clean() -> None:
+    (pet,) = sparing("a")
+    for twin in (copy.copy(pet), copy.deepcopy(pet), pickle.loads(pickle.dumps(pet))):
+        assert twin.__data__ == {"name": "a"}
+        twin.name = "b"
+        assert (twin._dirty, pet._dirty) == ({"name"}, set())
+        del vars(pet)["_dirty"]
+
+
+def test_rows_whose_columns_are_assigned_are_clean_too() -> None:
+    query = Sparing.select(SQL("1").alias("loud"), Sparing.name)
+    (pet,) = same(query, (1, "a"), columns=["loud", "name"])
+    assert pet._dirty == set()
+
+
+def test_another_way_to_know_what_is_dirty_is_respected() -> None:
+    assert not makes_dirty_when_asked(Eager)
+    assert not makes_dirty_when_asked(Pet)
+    (pet,) = same(Eager.select(Eager.name), ("a",), columns=["name"])
+    assert vars(pet)["own"] == set()
 
 
 @pytest.mark.parametrize("model", OWN)
