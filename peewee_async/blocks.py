@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypedDict, TypeVar
 
 from peewee_async.core.dialect import TransactionOptions
-from peewee_async.core.execution import Steps
+from peewee_async.core.execution import Work
 from peewee_async.core.transactions import Block, Callback, Transactions, lost
 from peewee_async.io.session import BlockEnded, Session
 from peewee_async.io.sessions import Frame, Sessions, inner_block
@@ -21,7 +21,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 F = TypeVar("F", bound=Callback)
 
-Opening = Callable[[Transactions], Steps[Block]]
+Opening = Callable[[Transactions], Work[Block]]
 Begin = Callable[[Sessions], Awaitable[Frame]]
 
 
@@ -116,14 +116,12 @@ class BlockContext:
             raise RuntimeError("This block is open already: make a new one to nest it.")
         self._entered = sessions = self._sessions()
         try:
-            outer = sessions.frame
-            self._frame = await self._begin(sessions)
+            self._frame = frame = await self._begin(sessions)
         except BaseException:
             self._entered = None
             raise
-        self._frame.outer = outer
-        sessions.enter(self._frame)
-        return OpenBlock(self._frame)
+        sessions.enter(frame)
+        return OpenBlock(frame)
 
     async def __aexit__(
         self,
@@ -209,9 +207,8 @@ class HeldBlock(OpenBlock):
 
 async def open_block(sessions: Sessions, begin: Begin) -> HeldBlock:
     """Open a block that the current task is in until it is committed or rolled back."""
-    outer = sessions.frame
     frame = await begin(sessions)
-    frame.is_held, frame.outer = True, outer
+    frame.is_held = True
     sessions.enter(frame)
     return HeldBlock(frame, sessions)
 

@@ -5,6 +5,10 @@ reply makes it ACTIVE, COMMITTED or ROLLED_BACK. So whatever interrupts a comman
 nobody believes in a transaction that may not be there. Once the connection is lost,
 every block of the stack is LOST, and no statement of theirs is sent again. A block that
 only keeps the connection is at the bottom of the stack, and outlives its transactions.
+
+The outermost transaction is not even on the stack before the reply to its BEGIN. If
+that is interrupted, the session tells that the connection is lost, as it does of any
+other statement.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ import peewee
 
 from peewee_async.core.boundary import Fetch, Request, Statement, Status
 from peewee_async.core.dialect import PLAIN, Dialect, Family, TransactionOptions
-from peewee_async.core.execution import Steps, Work
+from peewee_async.core.execution import Plan, Steps, Work
 
 T = TypeVar("T")
 
@@ -174,15 +178,27 @@ class Transactions:
         if cursor in self.cursors:
             self.cursors.remove(cursor)
 
-    def transaction(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
+    def transaction(self, options: TransactionOptions = PLAIN) -> Work[Block]:
         """Open a transaction, or a part of the one that is open."""
         if not self.depth:
             return self._open_outermost(options)
         self._require_plain(options)
         return self._open(Block(Kind.JOINED, outer=self.top))
 
-    def _open_outermost(self, options: TransactionOptions) -> Steps[Block]:
-        return self._open(Block(Kind.TRANSACTION, options=options, outer=self.top))
+    def _open_outermost(self, options: TransactionOptions) -> Work[Block]:
+        block = Block(Kind.TRANSACTION, options=options, outer=self.top)
+        commands = self._dialect.begin(options)
+        if len(commands) > 1:
+            return self._open(block)
+        if self.loss is not None:
+            self.require_alive()
+        return Plan(commands[0], lambda reply: self._begun(block))
+
+    def _begun(self, block: Block) -> Block:
+        self.blocks.append(block)
+        self.top = block
+        block.state = State.ACTIVE
+        return block
 
     def savepoint(self, name: str | None = None) -> Steps[Block]:
         """Open a savepoint, called `s1`, `s2` and so on if it is given no name.
@@ -202,7 +218,7 @@ class Transactions:
             self._dialect.quote(name)
         return self._open(Block(Kind.SAVEPOINT, name, outer=self.top))
 
-    def atomic(self, options: TransactionOptions = PLAIN) -> Steps[Block]:
+    def atomic(self, options: TransactionOptions = PLAIN) -> Work[Block]:
         """Open a transaction, or a savepoint inside the one that is open."""
         if not self.depth:
             return self._open_outermost(options)

@@ -259,26 +259,32 @@ class Sessions:
 
     async def begin(self, opening: Make[Block]) -> Frame:
         """Open a block inside the one of the current task, or on a connection."""
-        while (frame := self.frame) is not None:
+        outer = frame = self.frame
+        while frame is not None:
             session = frame.session
             try:
-                return Frame(session, await session.run(frame.block, opening))
+                return Frame(session, await session.run(frame.block, opening), outer)
             except BlockEnded:
-                pass
+                frame = self.frame
         pool = self.pool
-        return await self._begin_on(pool, pool.take() or await pool.wait(), opening)
+        connection = pool.take() or await pool.wait()
+        return await self._begin_on(pool, connection, opening, outer)
 
     async def begin_apart(self, opening: Make[Block]) -> Frame:
         """Open a block on a connection of its own, whatever else the task is in."""
-        pool = self.pool
-        return await self._begin_on(pool, await pool.wait_for_own(), opening)
+        outer, pool = self.frame, self.pool
+        return await self._begin_on(pool, await pool.wait_for_own(), opening, outer)
 
     async def _begin_on(
-        self, pool: Pool, connection: Connection, opening: Make[Block]
+        self,
+        pool: Pool,
+        connection: Connection,
+        opening: Make[Block],
+        outer: Frame | None,
     ) -> Frame:
         session = Session(pool, connection, self.dialect)
         try:
-            return Frame(session, await session.run(None, opening))
+            return Frame(session, await session.run(None, opening), outer)
         except BaseException:
             session.release()
             raise

@@ -251,11 +251,21 @@ def test_atomic_is_a_transaction_and_inside_one_a_savepoint(
 def test_a_block_is_not_active_before_the_server_has_answered(
     transactions: Transactions,
 ) -> None:
-    script = Script(transactions.transaction()).sends("BEGIN")
-    states = [transactions.blocks[0].state]
+    opened(transactions)
+    script = Script(transactions.atomic())
+    states = [transactions.blocks[1].state]
     script.writes()
-    states.append(transactions.blocks[0].state)
+    states.append(transactions.blocks[1].state)
     assert states == [State.FAILED, State.ACTIVE]
+
+
+def test_the_outermost_is_not_open_before_the_server_has_answered(
+    transactions: Transactions,
+) -> None:
+    script = Script(transactions.transaction()).sends("BEGIN")
+    assert transactions.blocks == []
+    block = script.writes().result
+    assert (transactions.blocks, block.state) == ([block], State.ACTIVE)
 
 
 def test_nothing_is_open_at_first(transactions: Transactions) -> None:
@@ -280,9 +290,8 @@ def test_options_are_for_the_outermost_block(transactions: Transactions) -> None
 
 def test_an_option_that_the_database_does_not_have_opens_nothing() -> None:
     transactions = Transactions(SQLITE)
-    script = Script(transactions.transaction(SERIALIZABLE))
     with pytest.raises(ValueError, match="no isolation_level"):
-        _ = script.result
+        transactions.transaction(SERIALIZABLE)
     assert transactions.depth == 0
 
 
@@ -436,13 +445,15 @@ def test_nothing_is_claimed_while_the_answer_is_not_there(
 def test_a_block_that_has_not_begun_is_not_committed(
     transactions: Transactions,
 ) -> None:
-    opening = Script(transactions.transaction()).sends("BEGIN")
-    block = transactions.blocks[0]
-    script = Script(transactions.commit(block)).sends("ROLLBACK").writes()
+    opened(transactions)
+    opening = Script(transactions.savepoint("a")).sends('SAVEPOINT "a"')
+    block = transactions.blocks[1]
+    script = Script(transactions.commit(block))
+    script.sends('ROLLBACK TO SAVEPOINT "a"').writes()
     with pytest.raises(peewee.InternalError):
         _ = script.result
     opening.is_interrupted()
-    assert (transactions.depth, block.ended) == (0, True)
+    assert (transactions.depth, block.ended) == (1, True)
 
 
 def test_an_aborted_transaction_is_not_committed(transactions: Transactions) -> None:
@@ -817,16 +828,31 @@ def test_an_interrupted_command_loses_the_transaction_and_ends_its_block(
     assert str(transactions.loss).endswith("in the middle of a command")
 
 
-@pytest.mark.parametrize("depth", [0, 1])
 def test_an_interrupted_opening_loses_what_is_around(
-    transactions: Transactions, depth: int
+    transactions: Transactions,
 ) -> None:
-    outer = [opened(transactions) for _ in range(depth)]
+    outer = opened(transactions)
     script = Script(transactions.atomic())
     block = transactions.blocks[-1]
     script.is_interrupted()
-    assert transactions.blocks == outer
-    assert {one.state for one in [*outer, block]} == {State.LOST}
+    assert transactions.blocks == [outer]
+    assert {outer.state, block.state} == {State.LOST}
+
+
+def test_no_transaction_is_opened_on_a_kept_connection_that_is_lost(
+    transactions: Transactions,
+) -> None:
+    assert Script(transactions.connection()).result.state is State.ACTIVE
+    transactions.lose("it broke")
+    with pytest.raises(peewee.OperationalError, match="The connection is lost"):
+        transactions.atomic()
+
+
+def test_an_interrupted_opening_of_the_outermost_leaves_nothing_open(
+    transactions: Transactions,
+) -> None:
+    Script(transactions.atomic()).sends("BEGIN").is_interrupted()
+    assert transactions.blocks == []
 
 
 # Callbacks
