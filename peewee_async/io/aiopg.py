@@ -10,7 +10,7 @@ from peewee_async.io.aiopg_addresses import with_addresses
 from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.aiopg_hstore import HStore, hstore_of
-from peewee_async.io.aiopg_rows import rows_of
+from peewee_async.io.aiopg_rows import PORTION, rows_of
 from peewee_async.io.errors import driver_errors
 from peewee_async.io.sockets import Watch
 
@@ -65,8 +65,12 @@ class Connection:
             if description is None:
                 return Reply((), None, cursor.rowcount)
             try:
-                rows = await rows_of(cursor, statement.limit, self._hstore)
-                return Reply(rows, tuple(map(_name, description)), cursor.rowcount)
+                limit, count = statement.limit, cursor.rowcount
+                if count > PORTION or self._hstore is not None:
+                    rows = await rows_of(cursor, limit, self._hstore)
+                else:
+                    rows = cursor.fetchmany(count if limit is None else limit)
+                return Reply(rows, tuple(map(_name, description)), count)
             finally:
                 cursor.close()  # else it keeps the rows until the next statement
 
