@@ -289,10 +289,14 @@ async def _end(frame: Frame, error: Exception | None) -> list[Callback]:
         if error is not None:
             await _roll_back(session, block, error)
         elif not block.is_over:
-            callbacks = await _commit(session, block)
+            if block.ended:
+                raise lost(block)
+            callbacks = await session.commit(block)
             if cut_off is not None:
                 raise lost(cut_off)
         return callbacks
+    except BlockEnded:
+        raise lost(block) from block.cause
     finally:
         session.end(block)
 
@@ -303,15 +307,6 @@ def _cut_off(frame: Frame) -> Block | None:
     if inner is not None:
         frame.session.end(inner)
     return inner
-
-
-async def _commit(session: Session, block: Block) -> list[Callback]:
-    if not block.ended:
-        try:
-            return await session.commit(block)
-        except BlockEnded:
-            pass
-    raise lost(block)
 
 
 async def _roll_back(session: Session, block: Block, error: BaseException) -> None:
