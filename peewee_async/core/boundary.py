@@ -63,7 +63,7 @@ Request = Statement | Fetch | Pause
 
 
 class Reply(NamedTuple):
-    """What a server answered to one request.
+    """What a server answered to one request; whoever reads it has it for himself.
 
     rows: the rows, as tuples of what the driver made of the values.
     columns: the names of the columns; None if the statement gives no rows.

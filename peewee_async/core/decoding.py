@@ -8,7 +8,7 @@ kept with the model, for as long as that lives.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, NamedTuple
 
 import peewee
@@ -159,8 +159,8 @@ class ShapedRows:
         if not self._is_ready(reply):
             yield from self._by_wrapper.portions(reply)
             return
-        for start in range(0, len(reply.rows), PORTION):
-            yield self(reply._replace(rows=reply.rows[start : start + PORTION]))
+        for rows in _taken(reply.rows):
+            yield self(reply._replace(rows=rows))
 
     def _rows(self, reply: Reply) -> list[Any]:
         if self._is_ready(reply):
@@ -216,6 +216,18 @@ class ShapedRows:
         vars(fresh).update(vars(self._wrapper))
         fresh.cursor = cursor
         return fresh
+
+
+def _taken(rows: Any) -> Iterator[Any]:
+    """Give rows in portions, and keep none that was given.
+
+    A reply is read once. What its rows took in memory is for the objects made of them.
+    """
+    for start in range(0, len(rows), PORTION):
+        portion = rows[start : start + PORTION]
+        if isinstance(rows, list):
+            rows[start : start + PORTION] = repeat(None, len(portion))
+        yield portion
 
 
 class AdaptedRows:

@@ -584,6 +584,17 @@ def test_many_rows_are_read_in_portions(name: str) -> None:
     assert len(set(map(type, made))) == 1
 
 
+def test_rows_of_which_objects_were_made_are_not_kept() -> None:
+    answered = Reply([(number, "2", 3) for number in range(2 * PORTION)], NAMES)
+    portions = decoder(POSTGRES, User.select()).portions(answered)
+    next(portions)
+    assert answered.rows[:PORTION] == [None] * PORTION
+    assert answered.rows[PORTION] == (PORTION, "2", 3)
+    assert [user.id for user in next(portions)] == list(range(PORTION, 2 * PORTION))
+    assert set(answered.rows) == {None}
+    assert list(portions) == []
+
+
 def test_a_field_may_change_between_two_portions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
