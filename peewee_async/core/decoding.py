@@ -124,10 +124,10 @@ class WrappedRows:
     def __call__(self, reply: Reply) -> list[Any]:
         return list(self._iterator(reply))
 
-    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+    def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
         """Make the objects of many rows, some at a time."""
         rows = self._iterator(reply)
-        while portion := list(islice(rows, PORTION)):
+        while portion := list(islice(rows, size)):
             yield portion
 
     def _iterator(self, reply: Reply) -> Iterator[Any]:
@@ -154,12 +154,12 @@ class ShapedRows:
                 return rows
         return self._rows(reply) if reply.rows else []
 
-    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+    def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
         """Make the objects of many rows, some at a time."""
         if not self._is_ready(reply):
-            yield from self._by_wrapper.portions(reply)
+            yield from self._by_wrapper.portions(reply, size)
             return
-        for rows in _taken(reply.rows):
+        for rows in _taken(reply.rows, size):
             yield self(reply._replace(rows=rows))
 
     def _rows(self, reply: Reply) -> list[Any]:
@@ -218,15 +218,15 @@ class ShapedRows:
         return fresh
 
 
-def _taken(rows: Any) -> Iterator[Any]:
+def _taken(rows: Any, size: int) -> Iterator[Any]:
     """Give rows in portions, and keep none that was given.
 
     A reply is read once. What its rows took in memory is for the objects made of them.
     """
-    for start in range(0, len(rows), PORTION):
-        portion = rows[start : start + PORTION]
+    for start in range(0, len(rows), size):
+        portion = rows[start : start + size]
         if isinstance(rows, list):
-            rows[start : start + PORTION] = repeat(None, len(portion))
+            rows[start : start + size] = repeat(None, len(portion))
         yield portion
 
 
@@ -246,9 +246,9 @@ class AdaptedRows:
         rows: list[Any] = self._read(reply)
         return rows
 
-    def portions(self, reply: Reply) -> Iterator[list[Any]]:
+    def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
         """Make the objects of many rows, some at a time."""
-        portions = self._portions(reply)
+        portions = self._portions(reply, size)
         while portion := self._next(portions, None):
             yield portion
 

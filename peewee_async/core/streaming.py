@@ -8,6 +8,8 @@ a stream that has a connection to itself begins one, and commits it after the la
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any, Generic, TypeVar
 
 import peewee
@@ -21,6 +23,10 @@ from peewee_async.core.prefetching import execute, has_tree
 from peewee_async.core.transactions import Block, Transactions
 
 R = TypeVar("R")
+
+# The number of rows that objects are made of at a time. As long as the last ones have
+# been dropped by then, Python finds no reason to collect garbage.
+BATCH = 100
 
 _COMMENTS = r"(?:\s|\(|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
 _READS = re.compile(_COMMENTS + r"(?:SELECT|VALUES|TABLE|(WITH))\b", re.I | re.S)
@@ -64,7 +70,7 @@ class Stream(Generic[R]):
         self._endings = 0
         self.done = False
 
-    def open(self, transactions: Transactions) -> Steps[list[R]]:
+    def open(self, transactions: Transactions) -> Steps[Iterable[R]]:
         """Send the query; the first rows."""
         query = self._query
         sql, params, *_ = plans.select(self._dialect, query).statement
@@ -89,14 +95,14 @@ class Stream(Generic[R]):
         match = _READS.match(sql)
         return match is not None and not (match[1] and _WRITES.search(sql))
 
-    def more(self, transactions: Transactions) -> Steps[list[R]]:
+    def more(self, transactions: Transactions) -> Steps[Iterable[R]]:
         """Fetch the next rows."""
         size = self._size or 0
         return self._portion(transactions, Fetch(self._cursor, size), size)
 
     def _portion(
         self, transactions: Transactions, request: Request, size: int
-    ) -> Steps[list[R]]:
+    ) -> Steps[Iterable[R]]:
         try:
             reply = yield request
         except GeneratorExit:
@@ -112,8 +118,7 @@ class Stream(Generic[R]):
             raise
         if len(reply.rows) < size:
             yield from self.close(transactions)
-        rows: list[R] = self._decode(reply)
-        return rows
+        return chain.from_iterable(self._decode.portions(reply, BATCH))
 
     def close(self, transactions: Transactions) -> Steps[None]:
         """Give up the rows that are left."""

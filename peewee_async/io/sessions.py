@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from threading import Lock
@@ -319,7 +319,9 @@ class Sessions:
                 with suppress(BlockEnded, peewee.PeeweeException):
                     await self._run_in(session, frame, stream.close)
 
-    async def _opened(self, stream: Stream[T]) -> tuple[Session, Frame | None, list[T]]:
+    async def _opened(
+        self, stream: Stream[T]
+    ) -> tuple[Session, Frame | None, Iterable[T]]:
         while (frame := self.frame) is not None:
             session = frame.session
             try:

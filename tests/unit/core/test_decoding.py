@@ -588,7 +588,7 @@ def test_rows_of_which_objects_were_made_are_not_kept() -> None:
     answered = Reply([(number, "2", 3) for number in range(2 * PORTION)], NAMES)
     portions = decoder(POSTGRES, User.select()).portions(answered)
     next(portions)
-    assert answered.rows[:PORTION] == [None] * PORTION
+    assert set(answered.rows[:PORTION]) == {None}
     assert answered.rows[PORTION] == (PORTION, "2", 3)
     assert [user.id for user in next(portions)] == list(range(PORTION, 2 * PORTION))
     assert set(answered.rows) == {None}

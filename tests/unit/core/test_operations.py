@@ -773,7 +773,7 @@ def all_in_one_block(dialect: Dialect, transactions: Transactions) -> Steps[Any]
 
 def stream(dialect: Dialect, transactions: Transactions) -> Steps[list[Any]]:
     rows: Stream[Any] = Stream(dialect, User.select(), 1)
-    found = yield from rows.open(transactions)
+    found = list((yield from rows.open(transactions)))
     while not rows.done:
         found += yield from rows.more(transactions)
     return found

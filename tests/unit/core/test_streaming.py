@@ -10,7 +10,7 @@ import pytest
 from peewee_async.core.boundary import Reply
 from peewee_async.core.dialect import Dialect
 from peewee_async.core.execution import Execution
-from peewee_async.core.streaming import Stream, require_portions
+from peewee_async.core.streaming import BATCH, Stream, require_portions
 from peewee_async.core.transactions import State, Transactions
 from tests.unit.models import MYSQL, POSTGRES, SQLITE, Post, User
 from tests.unit.script import Script
@@ -54,9 +54,9 @@ def test_postgres_streams_in_a_transaction_of_its_own() -> None:
     transactions = Transactions(POSTGRES)
     script = Script(stream.open(transactions))
     script.sends("BEGIN").writes().opens(C1, SQL[POSTGRES], limit=2).gets(ADA, BOB)
-    assert (script.result, stream.done) == ([ADA, BOB], False)
+    assert (list(script.result), stream.done) == ([ADA, BOB], False)
     script = Script(stream.more(transactions), NAME).fetches(C1, 2).gets(EVE)
-    assert script.sends("COMMIT").writes().result == [EVE]
+    assert list(script.sends("COMMIT").writes().result) == [EVE]
     assert (stream.done, transactions.blocks) == (True, [])
 
 
@@ -65,9 +65,10 @@ def test_others_need_no_transaction(dialect: Dialect) -> None:
     stream: Stream[Any] = Stream(dialect, NAMES, 2)
     transactions = Transactions(dialect)
     script = Script(stream.open(transactions))
-    assert script.opens(C1, SQL[dialect], limit=2).gets(ADA, BOB).result == [ADA, BOB]
+    script.opens(C1, SQL[dialect], limit=2).gets(ADA, BOB)
+    assert list(script.result) == [ADA, BOB]
     script = Script(stream.more(transactions), NAME).fetches(C1, 2).gets(EVE)
-    assert script.fetches(C1, 0).writes().result == [EVE]
+    assert list(script.fetches(C1, 0).writes().result) == [EVE]
     assert stream.done
 
 
@@ -77,7 +78,7 @@ def test_a_last_portion_may_be_full() -> None:
     Script(stream.open(transactions)).opens(C1, SQL[MYSQL], limit=1).gets(ADA)
     assert not stream.done
     script = Script(stream.more(transactions), NAME).fetches(C1, 1).gets()
-    assert script.fetches(C1, 0).writes().result == []
+    assert list(script.fetches(C1, 0).writes().result) == []
     assert stream.done
 
 
@@ -85,7 +86,7 @@ def test_no_rows_at_all() -> None:
     stream: Stream[Any] = Stream(POSTGRES, NAMES, 2)
     script = Script(stream.open(Transactions(POSTGRES))).sends("BEGIN").writes()
     script.opens(C1, SQL[POSTGRES], limit=2).gets().sends("COMMIT").writes()
-    assert (script.result, stream.done) == ([], True)
+    assert (list(script.result), stream.done) == ([], True)
 
 
 def test_given_up_alone_it_ends_its_transaction() -> None:
@@ -138,7 +139,7 @@ def test_in_a_block_it_is_part_of_the_transaction(dialect: Dialect) -> None:
     transactions = in_a_transaction(dialect)
     script = Script(stream.open(transactions))
     script.opens(C1, SQL[dialect], limit=2).gets(ADA).fetches(C1, 0).writes()
-    assert (script.result, transactions.depth) == ([ADA], 1)
+    assert (list(script.result), transactions.depth) == ([ADA], 1)
 
 
 def test_an_error_in_a_block_is_the_affair_of_the_block() -> None:
@@ -205,7 +206,7 @@ def test_on_a_kept_connection_it_begins_nothing() -> None:
     assert Script(transactions.connection()).result.outer is None
     stream: Stream[Any] = Stream(POSTGRES, NAMES, 2)
     script = Script(stream.open(transactions)).opens(C1, SQL[POSTGRES], limit=2)
-    assert script.gets(ADA).fetches(C1, 0).writes().result == [ADA]
+    assert list(script.gets(ADA).fetches(C1, 0).writes().result) == [ADA]
 
 
 def test_on_a_kept_connection_rows_to_lock_come_at_once() -> None:
@@ -245,7 +246,7 @@ def test_each_stream_of_a_connection_has_a_cursor_of_its_own() -> None:
 def test_without_a_size_all_rows_come_at_once() -> None:
     stream: Stream[Any] = Stream(POSTGRES, NAMES, None)
     script = Script(stream.open(Transactions(POSTGRES))).sends(SQL[POSTGRES])
-    assert script.gets(ADA, BOB).result == [ADA, BOB]
+    assert list(script.gets(ADA, BOB).result) == [ADA, BOB]
     assert stream.done
 
 
@@ -254,7 +255,7 @@ def test_a_write_gives_its_rows_at_once() -> None:
     stream: Stream[Any] = Stream(POSTGRES, query, 1)
     script = Script(stream.open(Transactions(POSTGRES)))
     script.sends('UPDATE "user" SET "age" = %s RETURNING "user"."name"', 1)
-    assert script.gets(ADA, BOB).result == [ADA, BOB]
+    assert list(script.gets(ADA, BOB).result) == [ADA, BOB]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +289,39 @@ def test_rows_are_what_the_query_asks_for() -> None:
     stream: Stream[Any] = Stream(SQLITE, query, 5)
     script = Script(stream.open(Transactions(SQLITE)))
     script.gets((1, "ada"), columns=("id", "name")).fetches(C1, 0).writes()
-    assert script.result == [{"id": 1, "name": "ada"}]
+    assert list(script.result) == [{"id": 1, "name": "ada"}]
+
+
+class Reads(peewee.CharField):
+    """Counts the values that it has read; one of them it cannot read."""
+
+    count = 0
+
+    def python_value(self, value: Any) -> Any:
+        Reads.count += 1
+        if value == "bad":
+            raise ValueError("cannot be read")
+        return value
+
+
+class Read(peewee.Model):
+    name: Any = Reads()
+
+
+def test_objects_are_made_while_they_are_taken() -> None:
+    rows = [("ok",)] * (2 * BATCH + 1) + [("bad",)]
+    for query in (Read.select(Read.name), Read.select(Read.name).tuples()):
+        stream: Stream[Any] = Stream(MYSQL, query, len(rows) + 1)
+        script = Script(stream.open(Transactions(MYSQL)))
+        script.gets(*rows, columns=NAME).fetches(C1, 0).writes()
+        made = iter(script.result)
+        Reads.count = 0
+        next(made)
+        assert Reads.count <= BATCH
+        given = [next(made) for _ in range(2 * BATCH - 1)]
+        assert len(given) == 2 * BATCH - 1
+        with pytest.raises(ValueError, match="cannot be read"):
+            list(made)
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 1.5, None, "10"])
