@@ -80,11 +80,12 @@ def _note(stage: Any, rows: Rows, known: Known) -> None:
     for field, name in stage.field_to_name or ():
         of_field = known.by_key.setdefault(field, defaultdict(list))
         convert, as_is = field.rel_field.python_value, handed_on(field.rel_field)
+        is_single = stage.is_backref
         for row in rows:
             key = row.__data__[name]
             if key.__class__ is not as_is:
                 key = convert(key)
-            if stage.is_backref:
+            if is_single:
                 of_field[key] = row
             else:
                 of_field[key].append(row)
@@ -138,21 +139,26 @@ def _with_children(field: Any, known: Known, inner: Known) -> Fill:
         for row in rows:
             key = row.__data__[key_name]
             # The list is the children's own: rows that come later join it.
-            children = of_field.get(key)
-            if children is None:
-                children = []
-            for child in children:
-                if is_direct:
+            children = of_field.get(key) or []
+            if is_direct:
+                for child in children:
                     child.__data__[name] = key
                     child.__rel__[name] = row
-                else:
+            else:
+                inner.dirty = True
+                for child in children:
                     setattr(child, name, row)
-                    inner.dirty = True
-                if inner.dirty and child._dirty:  # to ask costs less than to clear
-                    child._dirty.clear()
+            if inner.dirty:
+                _clean(children)
             setattr(row, backref, children)
 
     return fill
+
+
+def _clean(rows: Rows) -> None:
+    for row in rows:
+        if row._dirty:  # to ask costs less than to clear
+            row._dirty.clear()
 
 
 def _is_direct(field: Any, parent: Any, child: Any) -> bool:
