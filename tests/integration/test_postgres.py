@@ -14,6 +14,8 @@ from typing import Any
 import peewee
 import psycopg2
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from playhouse.postgres_ext import BinaryJSONField, HStoreField
 from psycopg2 import extensions
 
@@ -323,6 +325,27 @@ def test_plain_values_are_written_as_psycopg2_writes_them(
             assert write(*ours) == write(sql, params)
             left = any(each is value for each in ours[1])
             assert left == any(each is value for each in OTHERS)
+
+
+# psycopg2 refuses a NUL, and text that the charset does not have.
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+ANYTHING = st.one_of(
+    TEXTS,
+    st.text(st.characters(max_codepoint=0x7F, exclude_characters="\0")),
+    *(st.integers(), st.booleans(), st.none(), st.binary(), st.floats()),
+)
+
+
+def test_any_values_are_written_as_psycopg2_writes_them(sync: Any) -> None:
+    write = sync.connection().cursor().mogrify
+
+    @settings(deadline=None)
+    @given(st.lists(ANYTHING, min_size=1), st.sampled_from([", ", " - ", "-"]))
+    def is_the_same(values: list[Any], between: str) -> None:
+        sql, params = "SELECT " + between.join(["%s"] * len(values)), tuple(values)
+        assert write(*with_plain_values(sql, params)) == write(sql, params)
+
+    is_the_same()
 
 
 @pytest.mark.parametrize(
