@@ -32,21 +32,6 @@ TICK, LAST_MOMENT = 1.0, 1.0
 logger = logging.getLogger("peewee.async")
 
 
-class Process:
-    """The number of this process, which costs a system call to ask for."""
-
-    number = os.getpid()
-
-    @classmethod
-    def look(cls) -> None:
-        """Take note of the number: it is another one after a fork."""
-        cls.number = os.getpid()
-
-
-if hasattr(os, "register_at_fork"):  # Windows has no fork
-    os.register_at_fork(after_in_child=Process.look)
-
-
 @dataclass(frozen=True)
 class PoolOptions:
     """How many connections a pool has, and how long things may take, in seconds.
@@ -112,7 +97,7 @@ class Pool:
         self._spared: set[Connection] = set()
         self._returned = asyncio.Event()
         self._guard: AsyncGenerator[None, None] | None = None
-        self._process = Process.number
+        self._process = os.getpid()
         # The loop's end closes a pool that is in use; this is for one that is not.
         weakref.finalize(
             self, _abandon, self._connections, self.loop, self._process
@@ -121,13 +106,13 @@ class Pool:
     @property
     def inherited(self) -> bool:
         """Whether the pool is that of a process that this one was forked from."""
-        return self._process != Process.number
+        return self._process != os.getpid()
 
     @property
     def is_here(self) -> bool:
         """Whether the pool is that of this process and of the running event loop."""
         here = self.loop is asyncio.get_running_loop()
-        return here and self._process == Process.number
+        return here and self._process == os.getpid()
 
     @property
     def closed(self) -> bool:
@@ -137,7 +122,7 @@ class Pool:
     @property
     def usable(self) -> bool:
         """Whether the pool was not closed, and is that of this process."""
-        return not self._policy.closed and self._process == Process.number
+        return not self._policy.closed and self._process == os.getpid()
 
     @property
     def finished(self) -> bool:
@@ -437,7 +422,7 @@ def _abandon(
     connections: set[Connection], loop: asyncio.AbstractEventLoop, process: int
 ) -> None:
     """Abort what a pool has left that was collected; it may be of another process."""
-    if process == Process.number and not loop.is_running():
+    if process == os.getpid() and not loop.is_running():
         for connection in connections:
             connection.abort()
 

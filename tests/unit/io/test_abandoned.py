@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from peewee_async.core import plans
 from peewee_async.core.boundary import Statement
 from peewee_async.core.transactions import Transactions
-from peewee_async.io.pool import Pool, PoolOptions, Process
+from peewee_async.io.pool import Pool, PoolOptions
 from peewee_async.io.session import Session, run_limited
 from tests.unit.fakes import CONNECT, FakeConnection, FakeServer, turns
 from tests.unit.models import POSTGRES
@@ -341,7 +342,7 @@ async def test_nothing_is_started_in_a_forked_process(
     task = asyncio.create_task(send(pool, "SLOW"))
     await hold.reached.wait()
     with monkeypatch.context() as patch:
-        patch.setattr(Process, "number", -1)
+        patch.setattr(os, "getpid", lambda: -1)
         await cancel(task)
         await turns()
     assert ended(server) == []

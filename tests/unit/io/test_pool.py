@@ -15,7 +15,7 @@ import peewee
 import pytest
 
 from peewee_async.core.boundary import Statement, Status
-from peewee_async.io.pool import Pool, PoolOptions, Process
+from peewee_async.io.pool import Pool, PoolOptions
 from tests.unit.fakes import CONNECT, FakeConnection, FakeServer, turns
 
 
@@ -742,7 +742,7 @@ def test_a_forked_process_leaves_what_it_collects_alone(
     loop = asyncio.new_event_loop()
     loop.run_until_complete(main())
     with monkeypatch.context() as patch:
-        patch.setattr(Process, "number", -1)
+        patch.setattr("os.getpid", lambda: -1)
         pools.clear()
         gc.collect()
         assert len(server.alive) == 1

@@ -16,7 +16,6 @@ import peewee
 import pytest
 
 from peewee_async.core.pool import Statistics
-from peewee_async.io.pool import Process
 from peewee_async.io.sessions import in_event_loop
 from tests.unit.fakes import CONNECT, FakeDatabase, FakeServer, Oops, turns
 
@@ -739,7 +738,7 @@ async def test_a_forked_process_leaves_its_parents_pool_alone(
     await database.send("SELECT 1")
     pool = database.sessions.pool
     with monkeypatch.context() as patch:
-        patch.setattr(Process, "number", -1)
+        patch.setattr("os.getpid", lambda: -1)
         assert database.sessions.open_pool is None
         database.sessions.forget_dead()
         database.sessions.forget_all()
