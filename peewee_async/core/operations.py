@@ -99,7 +99,7 @@ def _insert(
             instance._pk = made
             # The key is known to the database: it is nothing left to save.
             instance._dirty.discard(meta.primary_key.name)
-        instance._dirty.difference_update(data)
+        _note_saved(instance, data)
         return 1
 
     return then(row_writes.insert(dialect, type(instance), data), take_note)
@@ -107,10 +107,17 @@ def _insert(
 
 def _update(dialect: Dialect, instance: Any, data: Mapping[str, Any]) -> Work[int]:
     def take_note(rows: int) -> int:
-        instance._dirty.difference_update(data)
+        _note_saved(instance, data)
         return rows
 
     return then(row_writes.update(dialect, instance, data), take_note)
+
+
+def _note_saved(instance: Any, data: Mapping[str, Any]) -> None:
+    """Take note that values were written; what became another since is still dirty."""
+    now = instance.__data__
+    saved = [name for name, value in data.items() if now.get(name) is value]
+    instance._dirty.difference_update(saved)
 
 
 def _drop_key(meta: Any, data: dict[str, Any]) -> None:

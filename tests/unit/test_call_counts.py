@@ -145,17 +145,17 @@ async def aio_get(program: Program) -> None:
     await Author.aio_get(id=1)
 
 
-@calls(ours=63, peewees=9)
+@calls(ours=64, peewees=9)
 async def create(program: Program) -> None:
     await program.objects.create(Author, name="ada", age=36)
 
 
-@calls(ours=58, peewees=6)
+@calls(ours=59, peewees=6)
 async def update(program: Program) -> None:
     await program.objects.update(program.author)
 
 
-@calls(ours=53, peewees=7)
+@calls(ours=54, peewees=7)
 async def save(program: Program) -> None:
     program.author.age = 37
     await program.author.aio_save()

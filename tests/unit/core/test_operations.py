@@ -234,6 +234,15 @@ def test_what_could_not_be_saved_stays_dirty() -> None:
     assert (user.id, user._dirty) == (None, {"name", "age"})
 
 
+@pytest.mark.parametrize("key", [None, 3])
+def test_what_was_changed_while_it_was_saved_stays_dirty(key: int | None) -> None:
+    user: Any = User(id=key, name="ada")
+    script = Script(operations.save(POSTGRES, user, force_insert=key is None))
+    user.name = "eve"
+    script.gets((3,)) if key is None else script.writes(1)
+    assert (user.name, user._dirty - {"id"}) == ("eve", {"name"})
+
+
 # update
 
 
