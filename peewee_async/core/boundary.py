@@ -69,12 +69,15 @@ class Reply(NamedTuple):
     columns: the names of the columns; None if the statement gives no rows.
     rowcount: the number of rows that were written, as PEP 249 has it.
     lastrowid: the key made for an inserted row, where the driver tells it.
+    types: for each column the exact type of all its values but None, or None if the
+        driver does not vouch for one; None if it was not asked, as for few rows.
     """
 
     rows: Sequence[tuple[Any, ...]] = ()
     columns: tuple[str, ...] | None = None
     rowcount: int = -1
     lastrowid: int | None = None
+    types: tuple[type | None, ...] | None = None
 
 
 class Status(Enum):

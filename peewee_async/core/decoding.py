@@ -144,11 +144,11 @@ class ShapedRows:
         self._wrapper = wrapper
         self._by_wrapper = WrappedRows(self._fresh)
         self._known_shape: Shape | None = None
-        self._ready: tuple[Any, Any, Any] = (Ellipsis, None, None)
+        self._ready: tuple[Any, Any, Any, Any] = (Ellipsis, None, None, None)
 
     def __call__(self, reply: Reply) -> list[Any]:
-        columns, read, extras = self._ready
-        if columns == reply.columns:
+        columns, types, read, extras = self._ready
+        if columns == reply.columns and types == reply.types:
             rows: list[Any] | None = read(reply.rows, extras)
             if rows is not None:
                 return rows
@@ -164,7 +164,7 @@ class ShapedRows:
 
     def _rows(self, reply: Reply) -> list[Any]:
         if self._is_ready(reply):
-            _, read, extras = self._ready
+            _, _, read, extras = self._ready
             rows: list[Any] | None = read(reply.rows, extras)
             if rows is not None:
                 return rows
@@ -187,11 +187,11 @@ class ShapedRows:
             shapes.known.put(key, known)
         if known.read is None:
             return False
-        self._ready = (reply.columns, known.read, self._shape().extras)
+        self._ready = (reply.columns, reply.types, known.read, self._shape().extras)
         return True
 
     def _key(self, reply: Reply) -> Hashable:
-        return self._shape().key, reply.columns
+        return self._shape().key, reply.columns, reply.types
 
     def _shape(self) -> Shape:
         if self._known_shape is None:
@@ -205,7 +205,7 @@ class ShapedRows:
         wrapper = self._fresh(ReplyCursor(reply))
         wrapper.initialize()
         try:
-            text, names = source_of(wrapper)
+            text, names = source_of(wrapper, reply.types)
         except Unfit:
             return None
         return function("read", text, names)

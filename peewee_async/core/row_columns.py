@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ class Column(NamedTuple):
 
     field: what converts it, or None. converter: what peewee would call. extra: which
     of the shape's extras that is. by_name: the name that the field was found by among
-    those of the model, or not.
+    those of the model, or not. made: the exact type of all values but None, if known.
     """
 
     source: Source
@@ -36,15 +37,19 @@ class Column(NamedTuple):
     converter: Any = None
     extra: int = 0
     by_name: str | None = None
+    made: type | None = None
 
 
-def columns_of(wrapper: Any) -> list[Column]:
-    """Give the columns of a wrapper that is initialized."""
+def columns_of(
+    wrapper: Any, types: Sequence[type | None] | None = None
+) -> list[Column]:
+    """Give the columns of a wrapper that is initialized, with values of these types."""
     columns: list[Column] = []
     for index, converter in enumerate(wrapper.converters):
         known = _known(wrapper, index)
         extra = sum(column.source is Source.EXTRA for column in columns)
-        columns.append(known._replace(converter=converter, extra=extra))
+        made = None if types is None else types[index]
+        columns.append(known._replace(converter=converter, extra=extra, made=made))
     return columns
 
 

@@ -6,7 +6,7 @@ objects they belong to; here it is only written down.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import peewee
@@ -22,16 +22,20 @@ from peewee_async.core.row_text import RowText
 _peewee: Any = peewee
 
 
-def source_of(wrapper: Any) -> tuple[str, dict[str, Any]]:
+def source_of(
+    wrapper: Any, types: Sequence[type | None] | None = None
+) -> tuple[str, dict[str, Any]]:
     """Write the function of a wrapper that is initialized; it is called `read`.
 
     It takes the rows and the extras of the shape. The names in it come with the text.
+
+    types: those of the columns' values, as in a `Reply`.
 
     Raises `Unfit` for rows that only the wrapper itself can read.
     """
     if not wrapper.cursor.description:
         raise Unfit
-    columns = columns_of(wrapper) if hasattr(wrapper, "converters") else []
+    columns = columns_of(wrapper, types) if hasattr(wrapper, "converters") else []
     text = RowText(columns, len(wrapper.cursor.description))
     return _WRITERS[type(wrapper)](text, wrapper), text.names
 

@@ -50,6 +50,10 @@ class RowText:
         """Have the function rely on an expression to be that very thing."""
         self._conditions[f"{expression} is not {self.name('r', thing)}"] = None
 
+    def refuses(self, expression: str) -> None:
+        """Have the function rely on an expression to be false."""
+        self._conditions[expression] = None
+
     def value(self, index: int) -> str:
         """Write the expression for the converted value of a column."""
         value = f"c{index}"
@@ -72,7 +76,7 @@ class RowText:
         known = handed_on(column.field)
         if known is not None:
             self._requires_stock(column.field)
-        if known is object:
+        if known is object or (known is not None and known is column.made):
             return value
         converted = f"{self._converter(column, known)}({value})"
         if known is None:

@@ -11,10 +11,14 @@ from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.aiopg_hstore import HStore, hstore_of
 from peewee_async.io.aiopg_rows import PORTION, rows_of
+from peewee_async.io.aiopg_types import types_of
 from peewee_async.io.errors import driver_errors
 from peewee_async.io.sockets import Watch
 
 _name = attrgetter("name")
+
+# Above so many rows it pays to know what types they are of.
+MANY = 100
 
 
 async def connect(**options: Any) -> Connection:
@@ -66,11 +70,13 @@ class Connection:
                 return Reply((), None, cursor.rowcount)
             try:
                 limit, count = statement.limit, cursor.rowcount
+                types = types_of(cursor) if count > MANY else None
                 if count > PORTION or self._hstore is not None:
                     rows = await rows_of(cursor, limit, self._hstore)
                 else:
                     rows = cursor.fetchmany(count if limit is None else limit)
-                return Reply(rows, tuple(map(_name, description)), count)
+                names = tuple(map(_name, description))
+                return Reply(rows, names, count, None, types)
             finally:
                 cursor.close()  # else it keeps the rows until the next statement
 

@@ -24,19 +24,29 @@ def by_wrapper(query: Any, answer: Reply) -> list[Any]:
     return list(query._get_cursor_wrapper(ReplyCursor(answer)).iterator())
 
 
-def source(query: Any, columns: Sequence[str]) -> tuple[str, dict[str, Any]]:
+def source(
+    query: Any, columns: Sequence[str], types: Sequence[type | None] | None = None
+) -> tuple[str, dict[str, Any]]:
     """Give the text that is generated for a query; `Unfit` is raised without one."""
     wrapper = query._get_cursor_wrapper(ReplyCursor(Reply((), tuple(columns))))
     wrapper.initialize()
-    return source_of(wrapper)
+    return source_of(wrapper, types)
 
 
 def generated(query: Any, answer: Reply) -> list[Any] | None:
     """Read rows by the function that is generated for a query."""
     extras = shape_of(query._get_cursor_wrapper(None)).extras
-    read = function("read", *source(query, answer.columns or ()))
+    read = function("read", *source(query, answer.columns or (), answer.types))
     rows: list[Any] | None = read(answer.rows, extras)
     return rows
+
+
+def with_types(answer: Reply) -> Reply:
+    """Have a reply vouch for the types of the columns that have a single one."""
+    columns = zip(*answer.rows, strict=True)
+    kinds = [{type(it) for it in column if it is not None} for column in columns]
+    types = [kind.pop() if len(kind) == 1 else None for kind in kinds]
+    return answer._replace(types=tuple(types or [None] * len(answer.columns or ())))
 
 
 def same(query: Any, *rows: tuple[Any, ...], columns: Sequence[str]) -> list[Any]:
@@ -44,6 +54,7 @@ def same(query: Any, *rows: tuple[Any, ...], columns: Sequence[str]) -> list[Any
     answer = reply(*rows, columns=columns)
     ours = generated(query, answer)
     assert picture(ours) == picture(by_wrapper(query, answer))
+    assert picture(ours) == picture(generated(query, with_types(answer)))
     assert ours is not None
     return ours
 

@@ -22,11 +22,12 @@ def test_a_fetch_reads_like_the_sql_of_a_cursor() -> None:
 
 
 def test_a_reply_says_nothing_unless_told() -> None:
-    rows, columns, rowcount, lastrowid = Reply()
+    rows, columns, rowcount, lastrowid, types = Reply()
     assert list(rows) == []
     assert columns is None
     assert rowcount == -1, "PEP 249 for: no number is known"
     assert lastrowid is None
+    assert types is None
 
 
 @pytest.mark.parametrize("value", [Statement("BEGIN"), Fetch("c1", 1), Reply()])

@@ -309,9 +309,9 @@ def test_what_cannot_be_generated_is_tried_once(
     tried: list[Any] = []
     write = source_of
 
-    def counted_source(wrapper: Any) -> Any:
+    def counted_source(wrapper: Any, types: Any) -> Any:
         tried.append(wrapper)
-        return write(wrapper)
+        return write(wrapper, types)
 
     monkeypatch.setattr(decoding, "source_of", counted_source)
     model = fresh_model()

@@ -37,6 +37,19 @@ def test_all_columns_of_a_raw_query_are_known_by_name() -> None:
     assert found[3].field is None
 
 
+def test_each_column_knows_the_type_that_is_vouched_for() -> None:
+    query: Any = Author.select(Author.id, (Author.id + 1).converter(str), SQL("x"))
+    wrapper = query._get_cursor_wrapper(ReplyCursor(Reply((), ("id", "a", "x"))))
+    wrapper.initialize()
+    found = columns_of(wrapper, (int, None, str))
+    assert [(it.source, it.made) for it in found] == [
+        (FIELD, int),
+        (EXTRA, None),
+        (AS_IS, str),
+    ]
+    assert [it.made for it in columns_of(wrapper)] == [None, None, None]
+
+
 CASES: dict[str, tuple[Callable[[], Any], Source, Any, str | None]] = {
     "field": (lambda: Author.born, FIELD, Author.born, None),
     "named": (lambda: Author.born.alias("x"), FIELD, Author.born, None),

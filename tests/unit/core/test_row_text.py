@@ -68,6 +68,35 @@ def test_a_value_of_the_known_type_is_not_touched() -> None:
     assert same is word
 
 
+def test_values_of_a_type_that_the_driver_vouches_for_are_not_looked_at() -> None:
+    vouched = field(Word.text)._replace(made=str)
+    assert text(vouched).value(0) == "c0"
+    assert tuples(vouched, "a", None) == ["a", None]
+    other = field(Word.text)._replace(made=bytes)
+    assert tuples(other, b"a", None) == ["a", None]
+    for own in (field(Word.loud), argument(Word.loud)):
+        assert "(c0)" in text(own._replace(made=str)).value(0)
+
+
+def test_without_a_type_of_its_own_a_field_converts_whatever_is_vouched_for() -> None:
+    class Plain(peewee.Model):
+        key: Any = peewee.IdentityField()
+        stamp: Any = peewee.TimestampField()
+
+    vouched = field(Plain.stamp)._replace(made=int)
+    assert "(c0)" in text(vouched).value(0)
+
+
+def test_a_method_that_a_field_gets_counts_where_types_are_vouched_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = text(field(Word.text)._replace(made=str))
+    source = made.comprehension(made.value(0))
+    assert read(made, source, ("a",)) == ["a"]
+    monkeypatch.setattr(Word.text, "python_value", str.upper)
+    assert read(made, source, ("a",)) is None
+
+
 def test_other_values_are_converted_by_the_field() -> None:
     assert tuples(field(Word.text), 7, b"x", None) == ["7", "x", None]
     assert tuples(field(Word.next), "7", 7, None) == [7, 7, None]
@@ -96,6 +125,16 @@ def test_a_loop_makes_an_item_of_each_row() -> None:
     made = text(field(Word.text), Column(Source.AS_IS, Word))
     source = made.loop(["both = [c0, c1]", "both.reverse()"], "both")
     assert read(made, source, ("a", 1), ("b", 2)) == [[1, "a"], [2, "b"]]
+
+
+def test_what_has_to_be_false_makes_it_give_up() -> None:
+    made = RowText((), 1)
+    made.names["here"] = here = [1]
+    made.refuses("here")
+    source = made.whole("rows")
+    assert read(made, source, (1,)) is None
+    here.clear()
+    assert read(made, source, (1,)) == ((1,),)
 
 
 def test_the_whole_may_be_one_expression() -> None:
