@@ -16,7 +16,7 @@ from peewee_async.core import (
     schema,
 )
 from peewee_async.core.facts import vouch_for
-from peewee_async.core.row_objects import Dirty
+from peewee_async.core.row_objects import Dirty, Related
 from peewee_async.database import AioDatabase, aio_database
 from peewee_async.queries import (
     AioModelAlias,
@@ -58,6 +58,17 @@ class AioModel(peewee.Model):
 
     DoesNotExist: ClassVar[type[peewee.DoesNotExist]]  # made by peewee for each model
     _dirty = Dirty()
+
+    @classmethod
+    def validate_model(cls) -> None:
+        """Complete a new model: peewee calls this when it has made the class."""
+        super().validate_model()
+        cls.__rel__ = Related()
+
+    def __getstate__(self) -> Any:
+        """Give what copies share and pickles keep, whether it was asked for or not."""
+        self._dirty, self.__rel__  # noqa: B018
+        return super().__getstate__()
 
     @classmethod
     def select(cls, *fields: Any) -> AioModelSelect[Self]:

@@ -45,6 +45,18 @@ class Dirty:
         return vars(instance).setdefault("_dirty", set())
 
 
+class Related:
+    """The attribute `__rel__`, likewise; for what refers to nothing it stays empty.
+
+    To the class itself it is None, as peewee has it.
+    """
+
+    __slots__ = ()
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return None if instance is None else vars(instance).setdefault("__rel__", {})
+
+
 class Instance:
     """One instance of each row.
 
@@ -90,9 +102,18 @@ class Instance:
             f"{self.name} = new({self._text.name('m', self.model)})",
             f"{self.name}.__data__ = {{{data}}}",
             *([f"{self.name}._dirty = set()"] if has_dirty else []),
-            f"{self.name}.__rel__ = {{}}",
+            *([f"{self.name}.__rel__ = {{}}"] if self._has_related() else []),
             *(self.assigned(*value) for value in values if value not in fields),
         ]
+
+    def _has_related(self) -> bool:
+        """Whether a place for related objects has to be made at once."""
+        meta = self.model._meta
+        if meta.refs or not isinstance(vars(self.model).get("__rel__"), Related):
+            return True
+        # It may get a foreign key later.
+        self._text.refuses(f"{self._text.name('d', meta)}.refs")
+        return False
 
     def is_silent(self) -> bool:
         """Whether nobody can tell if it was made of a row that does not have it."""

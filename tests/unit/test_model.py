@@ -4,8 +4,10 @@
 
 from __future__ import annotations
 
+import copy
 import sqlite3
 from collections.abc import Callable, Iterator
+from pickle import dumps, loads
 from typing import Any
 
 import peewee
@@ -55,6 +57,41 @@ def tables(memory: MemoryDatabase) -> Iterator[None]:
         memory.close()
         memory.set_allow_sync(False)
         yield
+
+
+@pytest.mark.parametrize("remake", [copy.deepcopy, lambda it: loads(dumps(it))])
+async def test_a_copy_of_what_was_read_has_all_that_belongs_to_an_object(
+    memory: MemoryDatabase, remake: Callable[[Author], Author]
+) -> None:
+    for _ in range(3):
+        (author,) = await Author.select().where(Author.id == 1).aio_execute()
+    twin = remake(author)
+    assert vars(twin) == {"__data__": author.__data__, "_dirty": set(), "__rel__": {}}
+    twin.age = 37
+    assert (twin._dirty, author._dirty) == ({"age"}, set())
+
+
+async def test_a_shallow_copy_shares_everything_as_in_peewee(
+    memory: MemoryDatabase,
+) -> None:
+    for _ in range(3):
+        (author,) = await Author.select().where(Author.id == 1).aio_execute()
+    twin = copy.copy(author)
+    twin.age = 37
+    assert (author.age, author.dirty_fields) == (37, [Author.age])
+    assert twin.__rel__ is author.__rel__
+
+
+def test_a_class_may_check_itself_when_it_is_made() -> None:
+    class Checked(AioModel):
+        name: Any = peewee.CharField()
+
+        @classmethod
+        def validate_model(cls) -> None:
+            assert cls.name.null is False
+
+    assert Checked(name="a").__rel__ == {}
+    assert AioModel.__rel__ is Author.__rel__ is None
 
 
 def names(rows: Any) -> list[str]:

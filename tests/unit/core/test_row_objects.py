@@ -15,6 +15,7 @@ from peewee_async.core.row_columns import Column, Source
 from peewee_async.core.row_objects import (
     Dirty,
     Instance,
+    Related,
     is_descriptor,
     is_stock,
     makes_dirty_when_asked,
@@ -89,6 +90,23 @@ class BelowSlots(OwnSlots):
 
 class Sparing(Pet):
     _dirty = Dirty()
+
+
+class Lonely(peewee.Model):
+    """Refers to nothing."""
+
+    name: Any = peewee.CharField()
+
+
+Lonely.__rel__ = Related()
+
+
+class Referring(peewee.Model):
+    owner: Any = peewee.ForeignKeyField(Owner, null=True)
+    name: Any = peewee.CharField()
+
+
+Referring.__rel__ = Related()
 
 
 class Eager(Sparing):
@@ -182,6 +200,40 @@ def test_rows_whose_columns_are_assigned_are_clean_too() -> None:
     query = Sparing.select(SQL("1").alias("loud"), Sparing.name)
     (pet,) = same(query, (1, "a"), columns=["loud", "name"])
     assert pet._dirty == set()
+
+
+def lonely(*names: str) -> Any:
+    rows = [(name,) for name in names]
+    query = Lonely.select(Lonely.name)
+    return generated(query, reply(*rows, columns=["name"]))
+
+
+def test_what_an_object_refers_to_is_made_when_asked_for_if_that_is_nothing() -> None:
+    one, other = lonely("a", "b")
+    assert "__rel__" not in vars(one)
+    assert one.__rel__ == {}
+    assert one.__rel__ is one.__rel__ is not other.__rel__
+    assert Lonely.__rel__ is None is Owner.__rel__
+    assert vars(Lonely(name="a"))["__rel__"] == {}
+
+
+def test_what_may_refer_to_something_has_the_place_for_it() -> None:
+    (row,) = same(Referring.select(), (1, 2, "a"), columns=["id", "owner_id", "name"])
+    assert vars(row)["__rel__"] == {}
+
+
+def test_a_foreign_key_that_is_added_makes_it_give_up() -> None:
+    class Late(peewee.Model):
+        name: Any = peewee.CharField()
+
+    Late.__rel__ = Related()
+    text, names = source(Late.select(Late.name), ("name",))
+    read = function("read", text, names)
+    assert "__rel__" not in vars(read([("a",)], ())[0])
+    Late._meta.add_field("owner", peewee.ForeignKeyField(Owner, null=True))
+    assert read([("a",)], ()) is None
+    (row,) = same(Late.select(Late.name), ("a",), columns=["name"])
+    assert vars(row)["__rel__"] == {}
 
 
 def test_another_way_to_know_what_is_dirty_is_respected() -> None:
