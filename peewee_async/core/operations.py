@@ -114,10 +114,14 @@ def _update(dialect: Dialect, instance: Any, data: Mapping[str, Any]) -> Work[in
 
 
 def _note_saved(instance: Any, data: Mapping[str, Any]) -> None:
-    """Take note that values were written; what became another since is still dirty."""
-    now = instance.__data__
-    saved = [name for name, value in data.items() if now.get(name) is value]
-    instance._dirty.difference_update(saved)
+    """Take note that values were written; what became another since is dirty.
+
+    It may be clean by now: of two saves at once, the first one can have written it.
+    """
+    now, dirty = instance.__data__, instance._dirty
+    others = [name for name, value in data.items() if now.get(name) is not value]
+    dirty.difference_update(data)
+    dirty.update(others)
 
 
 def _drop_key(meta: Any, data: dict[str, Any]) -> None:

@@ -99,6 +99,23 @@ def _set_cats(owner: Any, cats: Any) -> None:
 LoudOwner.cats = property(lambda owner: vars(owner)["own"], _set_cats)  # type: ignore[attr-defined]
 
 
+class Watchful(peewee.Model):
+    """Becomes dirty whatever is put in."""
+
+    name: Any = peewee.CharField(null=True)
+    home: Any = peewee.ForeignKeyField(SparingOwner, backref="watchers", null=True)
+    _dirty = Dirty()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "kittens":
+            self._dirty.add("name")
+
+
+class Kitten(peewee.Model):
+    owner: Any = peewee.ForeignKeyField(Watchful, backref="kittens", null=True)
+
+
 class NotedPet(Pet):
     """One class of rows among others, as a constructor of the program's own makes."""
 
@@ -197,6 +214,11 @@ CASES: dict[str, list[Level]] = {
         (SparingOwner, sparing_owners),
         (LoudOwner, lambda: made(LoudOwner, {"id": 1, "home": 1})),
         (Cat, lambda: made(Cat, {"id": 1, "owner": 1})),
+    ],
+    "children that whatever is put in makes dirty": [
+        (SparingOwner, sparing_owners),
+        (Watchful, lambda: made(Watchful, {"id": 1, "home": 1})),
+        (Kitten, lambda: made(Kitten, {"id": 1, "owner": 1})),
     ],
     "no children": [(Owner, owners), (Pet, list)],
     "no parents": [(Owner, list), (Pet, pets)],

@@ -243,6 +243,18 @@ def test_what_was_changed_while_it_was_saved_stays_dirty(key: int | None) -> Non
     assert (user.name, user._dirty - {"id"}) == ("eve", {"name"})
 
 
+def test_what_was_changed_back_while_another_value_was_saved_is_dirty() -> None:
+    user: Any = stored(User, id=3, name="ada", age=36)
+    first = Script(operations.save(POSTGRES, user))
+    user.name = "eve"
+    second = Script(operations.save(POSTGRES, user))
+    user.name = "ada"
+    first.writes(1)
+    assert user._dirty == set()
+    second.writes(1)
+    assert user._dirty == {"name"}
+
+
 # update
 
 
