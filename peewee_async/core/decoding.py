@@ -8,6 +8,7 @@ kept with the model, for as long as that lives.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import suppress
 from itertools import islice, repeat
 from typing import Any, NamedTuple
 
@@ -125,9 +126,18 @@ class WrappedRows:
         return list(self._iterator(reply))
 
     def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
-        """Make the objects of many rows, some at a time."""
+        """Make the objects of many rows, some at a time; all of them up to an error."""
         rows = self._iterator(reply)
-        while portion := list(islice(rows, size)):
+        while True:
+            portion: list[Any] = []
+            try:
+                portion += islice(rows, size)
+            except Exception:
+                if portion:
+                    yield portion
+                raise
+            if not portion:
+                return
             yield portion
 
     def _iterator(self, reply: Reply) -> Iterator[Any]:
@@ -155,12 +165,18 @@ class ShapedRows:
         return self._rows(reply) if reply.rows else []
 
     def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
-        """Make the objects of many rows, some at a time."""
+        """Make the objects of many rows, some at a time; all of them up to an error."""
         if not self._is_ready(reply):
             yield from self._by_wrapper.portions(reply, size)
             return
         for rows in _taken(reply.rows, size):
-            yield self(reply._replace(rows=rows))
+            portion: list[Any] = []
+            with suppress(Exception):
+                portion = self(reply._replace(rows=rows))
+            if portion:
+                yield portion
+            else:  # one of them cannot be read
+                yield from self._by_wrapper.portions(reply._replace(rows=rows), 1)
 
     def _rows(self, reply: Reply) -> list[Any]:
         if self._is_ready(reply):

@@ -5,6 +5,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import peewee
@@ -593,6 +594,46 @@ def test_rows_of_which_objects_were_made_are_not_kept() -> None:
     assert [user.id for user in next(portions)] == list(range(PORTION, 2 * PORTION))
     assert set(answered.rows) == {None}
     assert list(portions) == []
+
+
+class Picky(peewee.CharField):
+    def python_value(self, value: Any) -> Any:
+        if value == "bad":
+            raise ValueError("cannot be read")
+        return value
+
+
+class Tray(peewee.Model):
+    name: Any = Picky()
+
+
+class Box(peewee.Model):
+    name: Any = Picky()
+    boss: Any = peewee.ForeignKeyField(Boss)
+    data: Any = peewee.JSONField(null=True)
+
+
+ADAPTED = [Box.name, Box.data]
+ONE_IS_BAD: dict[str, Callable[[], Any]] = {
+    "by a function": lambda: Tray.select(Tray.name, peewee.SQL("1").alias("data")),
+    "by the wrapper": lambda: Box.select(Box.name, Boss.name.alias("data")).join(Boss),
+    "of a model without database": lambda: Box.select(*ADAPTED).tuples(),
+}
+
+
+@with_drivers
+@pytest.mark.parametrize("bad", [0, 1, 6, 9, 10, 25])
+@pytest.mark.parametrize("name", ONE_IS_BAD)
+def test_all_rows_before_one_that_cannot_be_read_are_given(name: str, bad: int) -> None:
+    rows: list[Any] = [("good", None)] * 300
+    rows[bad] = ("bad", None)
+    answered = Reply(rows, ("name", "data"), len(rows))
+    portions = decoder(SQLITE, ONE_IS_BAD[name]()).portions(answered, 10)
+    given: list[Any] = []
+    with pytest.raises(ValueError, match="cannot be read") as caught:
+        given.extend(chain.from_iterable(portions))
+    assert caught.value.__context__ is None
+    assert len(given) == bad
 
 
 def test_a_field_may_change_between_two_portions(

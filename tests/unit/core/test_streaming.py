@@ -309,7 +309,7 @@ class Read(peewee.Model):
 
 
 def test_objects_are_made_while_they_are_taken() -> None:
-    rows = [("ok",)] * (2 * BATCH + 1) + [("bad",)]
+    rows = [("ok",)] * (2 * BATCH + 7) + [("bad",)] + [("ok",)] * BATCH
     for query in (Read.select(Read.name), Read.select(Read.name).tuples()):
         stream: Stream[Any] = Stream(MYSQL, query, len(rows) + 1)
         script = Script(stream.open(Transactions(MYSQL)))
@@ -318,10 +318,12 @@ def test_objects_are_made_while_they_are_taken() -> None:
         Reads.count = 0
         next(made)
         assert Reads.count <= BATCH
-        given = [next(made) for _ in range(2 * BATCH - 1)]
-        assert len(given) == 2 * BATCH - 1
-        with pytest.raises(ValueError, match="cannot be read"):
-            list(made)
+        given = [next(made) for _ in range(2 * BATCH + 6)]
+        assert len(given) == 2 * BATCH + 6
+        with pytest.raises(ValueError, match="cannot be read") as caught:
+            next(made)
+        assert caught.value.__context__ is None
+        assert list(made) == []
 
 
 @pytest.mark.parametrize("size", [0, -1, True, 1.5, None, "10"])
