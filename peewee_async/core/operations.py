@@ -94,12 +94,12 @@ def _insert(
     meta = instance._meta
 
     def take_note(made: Any) -> int:
+        _note_saved(instance, data)
         has_key = meta.primary_key is not False and made is not None
         if has_key and (meta.auto_increment or key is None):
             instance._pk = made
             # The key is known to the database: it is nothing left to save.
             instance._dirty.discard(meta.primary_key.name)
-        _note_saved(instance, data)
         return 1
 
     return then(row_writes.insert(dialect, type(instance), data), take_note)

@@ -77,7 +77,8 @@ def _seen(value: Any, met: dict[int, int]) -> Any:
     if id(value) in met:
         return "the same as number", met[id(value)]
     met[id(value)] = len(met)
-    state = vars(value) | {"_dirty": dirty(value)}
+    late = {"_dirty": dirty(value), "__rel__": value.__rel__}  # on demand
+    state = vars(value) | late
     parts = [(name, _seen(state[name], met)) for name in sorted(state)]
     return type(value).__qualname__, parts
 

@@ -243,6 +243,14 @@ def test_what_was_changed_while_it_was_saved_stays_dirty(key: int | None) -> Non
     assert (user.name, user._dirty - {"id"}) == ("eve", {"name"})
 
 
+def test_a_key_that_comes_back_is_not_left_to_save() -> None:
+    key = 2**50
+    user: Any = User(id=key, name="ada")
+    script = Script(operations.save(POSTGRES, user, force_insert=True))
+    script.gets((int(str(key)),))
+    assert (user.id, user._dirty) == (key, set())
+
+
 def test_what_was_changed_back_while_another_value_was_saved_is_dirty() -> None:
     user: Any = stored(User, id=3, name="ada", age=36)
     first = Script(operations.save(POSTGRES, user))
