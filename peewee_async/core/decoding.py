@@ -8,7 +8,6 @@ kept with the model, for as long as that lives.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import suppress
 from itertools import islice, repeat
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from peewee_async.core.row_sources import source_of
 _peewee: Any = peewee
 
 Decode = Callable[[Reply], list[Any]]
+Read = Callable[[Any, Any, list[Any]], bool]
 
 # To generate a function takes as long as peewee's wrapper takes for so many rows.
 MANY = 100
@@ -78,7 +78,7 @@ class Known(NamedTuple):
     the key of the shape refers to.
     """
 
-    read: Callable[[Any, Any], list[Any] | None] | None
+    read: Read | None
     kept: tuple[Any, ...]
 
 
@@ -126,19 +126,23 @@ class WrappedRows:
         return list(self._iterator(reply))
 
     def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
-        """Make the objects of many rows, some at a time; all of them up to an error."""
+        """Make the objects of many rows, some at a time; those before an error, too."""
         rows = self._iterator(reply)
         while True:
-            portion: list[Any] = []
+            made: list[Any] = []
             try:
-                portion += islice(rows, size)
+                made += islice(rows, size)
             except Exception:
-                if portion:
-                    yield portion
+                if made:
+                    yield made
                 raise
-            if not portion:
+            if not made:
                 return
-            yield portion
+            yield made
+
+    def read_into(self, reply: Reply, made: list[Any]) -> None:
+        """Make the objects one after the other."""
+        made += self._iterator(reply)
 
     def _iterator(self, reply: Reply) -> Iterator[Any]:
         rows: Iterator[Any] = self._wrap(ReplyCursor(reply)).iterator()
@@ -157,36 +161,40 @@ class ShapedRows:
         self._ready: tuple[Any, Any, Any, Any] = (Ellipsis, None, None, None)
 
     def __call__(self, reply: Reply) -> list[Any]:
+        made: list[Any] = []
         columns, types, read, extras = self._ready
-        if columns == reply.columns and types == reply.types:
-            rows: list[Any] | None = read(reply.rows, extras)
-            if rows is not None:
-                return rows
-        return self._rows(reply) if reply.rows else []
+        is_ready = columns == reply.columns and types == reply.types
+        if not (is_ready and read(reply.rows, extras, made)):
+            self._read_into(reply, made)
+        return made
 
     def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
-        """Make the objects of many rows, some at a time; all of them up to an error."""
+        """Make the objects of many rows, some at a time; those before an error, too."""
         if not self._is_ready(reply):
             yield from self._by_wrapper.portions(reply, size)
             return
         for rows in _taken(reply.rows, size):
-            portion: list[Any] = []
-            with suppress(Exception):
-                portion = self(reply._replace(rows=rows))
-            if portion:
-                yield portion
-            else:  # one of them cannot be read
-                yield from self._by_wrapper.portions(reply._replace(rows=rows), 1)
+            made: list[Any] = []
+            try:
+                self._read_into(reply._replace(rows=rows), made)
+            except Exception:
+                if made:
+                    yield made
+                raise
+            yield made
 
-    def _rows(self, reply: Reply) -> list[Any]:
-        if self._is_ready(reply):
-            _, _, read, extras = self._ready
-            rows: list[Any] | None = read(reply.rows, extras)
-            if rows is not None:
-                return rows
+    def _read_into(self, reply: Reply, made: list[Any]) -> None:
+        columns, types, read, extras = self._ready
+        is_ready = columns == reply.columns and types == reply.types
+        if is_ready and read(reply.rows, extras, made):
+            return
+        if reply.rows and self._is_ready(reply):
+            *_, read, extras = self._ready
+            if read(reply.rows, extras, made):
+                return
             # What it relies on has changed.
             self._shapes().known.drop(self._key(reply))
-        return self._by_wrapper(reply)
+        self._by_wrapper.read_into(reply, made)
 
     def _is_ready(self, reply: Reply) -> bool:
         """Find or make the function for the rows; there may be none."""
@@ -217,7 +225,7 @@ class ShapedRows:
     def _shapes(self) -> Shapes:
         return shapes_of(getattr(self._wrapper, "model", None))
 
-    def _generated(self, reply: Reply) -> Callable[[Any, Any], list[Any] | None] | None:
+    def _generated(self, reply: Reply) -> Read | None:
         wrapper = self._fresh(ReplyCursor(reply))
         wrapper.initialize()
         try:
@@ -263,7 +271,7 @@ class AdaptedRows:
         return rows
 
     def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
-        """Make the objects of many rows, some at a time."""
+        """Make the objects of many rows, some at a time; those before an error, too."""
         portions = self._portions(reply, size)
         while portion := self._next(portions, None):
             yield portion

@@ -46,9 +46,10 @@ class Dirty:
 
 
 class Related:
-    """The attribute `__rel__`, likewise; for what refers to nothing it stays empty.
+    """The attribute `__rel__` of instances that were read: made when first asked for.
 
-    To the class itself it is None, as peewee has it.
+    It is for models without foreign keys, whose instances have nothing to put in. To
+    the class itself it is None, as peewee has it.
     """
 
     __slots__ = ()
@@ -109,7 +110,7 @@ class Instance:
     def _has_related(self) -> bool:
         """Whether a place for related objects has to be made at once."""
         meta = self.model._meta
-        if meta.refs or not isinstance(vars(self.model).get("__rel__"), Related):
+        if meta.refs or not _makes_related_when_asked(self.model):
             return True
         # It may get a foreign key later.
         self._text.refuses(f"{self._text.name('d', meta)}.refs")
@@ -139,9 +140,36 @@ def require_stock(text: RowText, model: Any) -> None:
         text.requires(f"{name}.{method}", stock)
 
 
+# What would not find the attributes that nobody has asked for.
+_COPYING = {
+    "__getstate__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__copy__",
+    "__deepcopy__",
+    "clone",
+}
+
+
 def makes_dirty_when_asked(model: Any) -> bool:
     """Whether `_dirty` of a model's instances need not be made for them."""
-    return isinstance(getattr(model, "_dirty", None), Dirty)
+    is_late = isinstance(getattr(model, "_dirty", None), Dirty)
+    return is_late and not _copies_in_own_way(model)
+
+
+def _makes_related_when_asked(model: Any) -> bool:
+    is_late = isinstance(vars(model).get("__rel__"), Related)
+    return is_late and not _copies_in_own_way(model)
+
+
+def _copies_in_own_way(model: Any) -> bool:
+    """Whether a program has taken over from the class that makes attributes late."""
+    for base in model.__mro__:
+        if isinstance(vars(base).get("_dirty"), Dirty):
+            return False
+        if not _COPYING.isdisjoint(vars(base)):
+            return True
+    return False
 
 
 def is_stock(model: Any) -> bool:

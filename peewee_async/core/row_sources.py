@@ -27,7 +27,8 @@ def source_of(
 ) -> tuple[str, dict[str, Any]]:
     """Write the function of a wrapper that is initialized; it is called `read`.
 
-    It takes the rows and the extras of the shape. The names in it come with the text.
+    It takes the rows, the extras of the shape and the list that the objects go to. The
+    names in it come with the text.
 
     types: those of the columns' values, as in a `Reply`.
 
@@ -41,32 +42,32 @@ def source_of(
 
 
 def _rows(text: RowText, wrapper: Any) -> str:
-    return text.whole("list(rows)")
+    return text.whole("rows")
 
 
 def _dicts(text: RowText, wrapper: Any) -> str:
-    return text.comprehension(_dict(text, enumerate(wrapper.columns)))
+    return text.each(_dict(text, enumerate(wrapper.columns)))
 
 
 def _named_tuples(text: RowText, wrapper: Any) -> str:
-    return text.comprehension(_named_tuple(text, wrapper.tuple_class))
+    return text.each(_named_tuple(text, wrapper.tuple_class))
 
 
 def _constructed(text: RowText, wrapper: Any) -> str:
     values = _dict(text, enumerate(wrapper.columns))
-    return text.comprehension(f"extras[-1](**{values})")
+    return text.each(f"extras[-1](**{values})")
 
 
 def _model_dicts(text: RowText, wrapper: Any) -> str:
-    return text.comprehension(_dict(text, _in_order(wrapper)))
+    return text.each(_dict(text, _in_order(wrapper)))
 
 
 def _model_tuples(text: RowText, wrapper: Any) -> str:
-    return text.comprehension(text.row())
+    return text.each(text.row())
 
 
 def _model_named_tuples(text: RowText, wrapper: Any) -> str:
-    return text.comprehension(_named_tuple(text, wrapper.impl))
+    return text.each(_named_tuple(text, wrapper.impl))
 
 
 # The names of arguments that peewee calls a model with.
@@ -77,7 +78,7 @@ def _models(text: RowText, wrapper: Any) -> str:
     model = wrapper.constructor
     if not is_model(model):
         values = _dict(text, _in_order(wrapper))
-        return text.comprehension(f"extras[-1](**{values})")
+        return text.each(f"extras[-1](**{values})")
     if is_stock(model):
         columns = list(_in_order(wrapper))
         if not _TAKEN.isdisjoint(name for _, name in columns):

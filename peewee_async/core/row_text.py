@@ -1,8 +1,9 @@
 """The text of a function that reads rows, while it is being written.
 
-What the function was made of may change afterwards: a method of a field is replaced, a
-field is added. So it begins by looking at all that it relies on, and gives None, for it
-to be made anew, if anything is not as it was.
+The function puts what it makes into a list that it is given, so that what came before
+an error is there. What it was made of may change afterwards: a method of a field is
+replaced, a field is added. So it begins by looking at all that it relies on, and gives
+False, for it to be made anew, if anything is not as it was.
 """
 
 from __future__ import annotations
@@ -113,34 +114,27 @@ class RowText:
         return f"({values})"
 
     def whole(self, expression: str) -> str:
-        """Write the function that gives an expression."""
-        return self._function([f"return {expression}"])
-
-    def comprehension(self, item: str) -> str:
-        """Write the function that makes each row what an expression says."""
-        return self.whole(f"[{item} for {self._row()} in rows]")
+        """Write the function that makes all rows what an expression says."""
+        return self._function([f"made.extend({expression})"])
 
     def loop(self, lines: Sequence[str], item: str) -> str:
         """Write the function that makes an item of each row by some lines."""
         body = [*lines, f"append({item})"]
-        return self._function(
-            [
-                "made = []",
-                "append = made.append",
-                f"for {self._row()} in rows:",
-                *indented(body),
-                "return made",
-            ]
-        )
+        row = f"for {self._row()} in rows:"
+        return self._function(["append = made.append", row, *indented(body)])
+
+    def each(self, item: str) -> str:
+        """Write the function that makes each row what an expression says."""
+        return self.loop([], item)
 
     def _row(self) -> str:
         return "".join(f"c{index}, " for index in range(self._count))
 
     def _function(self, lines: Sequence[str]) -> str:
         conditions = " or ".join(self._conditions)
-        checks = [f"if {conditions}:", f"{INDENT}return None"] if conditions else []
-        body = [*checks, *self._extras(), *lines]
-        return "\n".join(["def read(rows, extras):", *indented(body), ""])
+        checks = [f"if {conditions}:", f"{INDENT}return False"] if conditions else []
+        body = [*checks, *self._extras(), *lines, "return True"]
+        return "\n".join(["def read(rows, extras, made):", *indented(body), ""])
 
     def _extras(self) -> list[str]:
         count = sum(column.source is Source.EXTRA for column in self._columns)

@@ -37,8 +37,8 @@ def generated(query: Any, answer: Reply) -> list[Any] | None:
     """Read rows by the function that is generated for a query."""
     extras = shape_of(query._get_cursor_wrapper(None)).extras
     read = function("read", *source(query, answer.columns or (), answer.types))
-    rows: list[Any] | None = read(answer.rows, extras)
-    return rows
+    rows: list[Any] = []
+    return rows if read(answer.rows, extras, rows) else None
 
 
 def with_types(answer: Reply) -> Reply:

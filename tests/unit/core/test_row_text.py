@@ -40,25 +40,29 @@ def text(*columns: Column) -> RowText:
 
 
 def read(made: RowText, source: str, *rows: Any, extras: Any = ()) -> Any:
-    return function("read", source, made.names)(rows, extras)
+    items: list[Any] = []
+    is_as_it_was = function("read", source, made.names)(rows, extras, items)
+    return items if is_as_it_was else None
 
 
 def tuples(column: Column, *values: Any, extras: Any = ()) -> Any:
     made = text(column)
     rows = [(value,) for value in values]
-    return read(made, made.comprehension(made.value(0)), *rows, extras=extras)
+    return read(made, made.each(made.value(0)), *rows, extras=extras)
 
 
 def test_the_text_of_a_function() -> None:
     made = text(field(Word.text), field(Word.raw), Column(Source.AS_IS, Word))
-    assert made.comprehension(made.row()) == (
-        "def read(rows, extras):\n"
+    assert made.each(made.row()) == (
+        "def read(rows, extras, made):\n"
         "    if 'python_value' in d0 or 'adapt' in d0 "
         "or 'python_value' in d3 or 'adapt' in d3:\n"
-        "        return None\n"
-        "    return [((c0 if c0.__class__ is t2 or c0 is None "
-        "else f1.python_value(c0)), "
-        "c1, c2, ) for c0, c1, c2,  in rows]\n"
+        "        return False\n"
+        "    append = made.append\n"
+        "    for c0, c1, c2,  in rows:\n"
+        "        append(((c0 if c0.__class__ is t2 or c0 is None "
+        "else f1.python_value(c0)), c1, c2, ))\n"
+        "    return True\n"
     )
 
 
@@ -91,7 +95,7 @@ def test_a_method_that_a_field_gets_counts_where_types_are_vouched_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = text(field(Word.text)._replace(made=str))
-    source = made.comprehension(made.value(0))
+    source = made.each(made.value(0))
     assert read(made, source, ("a",)) == ["a"]
     monkeypatch.setattr(Word.text, "python_value", str.upper)
     assert read(made, source, ("a",)) is None
@@ -118,7 +122,7 @@ def test_what_the_query_brings_along_is_called() -> None:
 
 def test_without_columns_all_values_stay() -> None:
     made = RowText((), 2)
-    assert read(made, made.comprehension(made.row()), (1, "a")) == [(1, "a")]
+    assert read(made, made.each(made.row()), (1, "a")) == [(1, "a")]
 
 
 def test_a_loop_makes_an_item_of_each_row() -> None:
@@ -134,12 +138,21 @@ def test_what_has_to_be_false_makes_it_give_up() -> None:
     source = made.whole("rows")
     assert read(made, source, (1,)) is None
     here.clear()
-    assert read(made, source, (1,)) == ((1,),)
+    assert read(made, source, (1,)) == [(1,)]
 
 
 def test_the_whole_may_be_one_expression() -> None:
     made = RowText((), 0)
-    assert read(made, made.whole("len(rows)"), (), ()) == 2
+    assert read(made, made.whole("reversed(rows)"), (1,), (2,)) == [(2,), (1,)]
+
+
+def test_what_was_made_before_an_error_is_there() -> None:
+    made = RowText((), 1)
+    items: list[Any] = []
+    read_into = function("read", made.each("1 // c0"), made.names)
+    with pytest.raises(ZeroDivisionError):
+        read_into([(1,), (-1,), (0,), (1,)], (), items)
+    assert items == [1, -1]
 
 
 @pytest.mark.parametrize("method", ["python_value", "adapt"])
@@ -148,7 +161,7 @@ def test_a_method_that_a_field_gets_makes_it_give_up(
     changed: Any, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = text(*(field(it) for it in (Word.text, Word.raw, Word.next)))
-    source = made.comprehension(made.row())
+    source = made.each(made.row())
     assert read(made, source, ("a", b"b", 3)) == [("a", b"b", 3)]
     monkeypatch.setattr(changed, method, str)
     assert read(made, source, ("a", b"b", 3)) is None
@@ -158,7 +171,7 @@ def test_a_method_that_the_argument_of_a_function_gets_makes_it_give_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = text(argument(Word.loud))
-    source = made.comprehension(made.value(0))
+    source = made.each(made.value(0))
     assert read(made, source, ("a",)) == [("argument", "A")]
     monkeypatch.setattr(Word.loud, "python_value", str)
     assert read(made, source, ("a",)) is None
@@ -168,7 +181,7 @@ def test_a_method_of_the_programs_field_is_looked_up_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     made = text(field(Word.loud))
-    source = made.comprehension(made.value(0))
+    source = made.each(made.value(0))
     monkeypatch.setattr(Word.loud, "python_value", repr)
     assert read(made, source, ("a",)) == ["'a'"]
 
@@ -179,7 +192,7 @@ def test_a_name_that_comes_to_mean_another_field_makes_it_give_up() -> None:
 
     column = Column(Source.FIELD, Lexicon, Lexicon.text, by_name="text")
     made = RowText([column], 1)
-    source = made.comprehension(made.value(0))
+    source = made.each(made.value(0))
     assert read(made, source, ("a",)) == ["a"]
     Lexicon._meta.add_field("text", peewee.IntegerField())
     assert read(made, source, ("a",)) is None
@@ -188,9 +201,9 @@ def test_a_name_that_comes_to_mean_another_field_makes_it_give_up() -> None:
 def test_it_can_rely_on_more() -> None:
     made = RowText((), 1)
     made.requires(f"{made.name('m', Word)}.__doc__", Word.__doc__)
-    assert read(made, made.comprehension("c0"), (1,)) == [1]
+    assert read(made, made.each("c0"), (1,)) == [1]
     made.names["m0"] = int
-    assert read(made, made.comprehension("c0"), (1,)) is None
+    assert read(made, made.each("c0"), (1,)) is None
 
 
 def test_a_thing_has_one_name() -> None:
