@@ -113,10 +113,11 @@ class Driver(Packets, Values):
         self._local_infile = is_asked and _SENDS_FILE.match(sql) is not None
         try:
             return await super().query(sql, unbuffered)
-        except MySQLError as error:
-            if self._writer is not None or len(sql) < LARGE:
-                raise
-            raise too_long(len(sql)) from error
+        except (MySQLError, OSError) as error:
+            is_over = self._writer is None or isinstance(error, OSError)
+            if is_over and len(sql) >= LARGE:
+                raise too_long(len(sql)) from error
+            raise
 
     def close(self) -> None:
         self.abort()  # what is left to be sent would keep the socket open

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import lru_cache
 from struct import Struct
 from typing import Any
@@ -57,7 +58,10 @@ class Packets(aiomysql.Connection):  # type: ignore[misc]
             if not for_data:
                 await asyncio.sleep(0)
             elif not (reader._buffer or reader._eof or reader._exception):
-                await reader._wait_for_data("_read_packet")
+                with suppress(
+                    OSError
+                ):  # what is read next tells of it, in better words
+                    await reader._wait_for_data("_read_packet")
         except asyncio.CancelledError:
             self._close_on_cancel()
             raise
