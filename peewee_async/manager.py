@@ -153,6 +153,8 @@ class Manager:
     async def create(self, model: type[M], /, **data: Any) -> M:
         """Make an object and insert it into the database.
 
+        Methods that the model has overridden, such as `save`, are not called.
+
         Raises peewee.IntegrityError if it breaks a constraint.
         """
         return await self._run(operations.create, require_model(model), data)

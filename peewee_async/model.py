@@ -66,9 +66,15 @@ class AioModel(peewee.Model):
         cls.__rel__ = Related()
 
     def __getstate__(self) -> Any:
-        """Give what copies share and pickles keep, whether it was asked for or not."""
-        self._dirty, self.__rel__  # noqa: B018
+        """Give the state for copies and pickles: all that peewee's own objects have."""
+        self._dirty, self.__rel__  # noqa: B018 - now they are made, if they were not
         return super().__getstate__()
+
+    def clone(self) -> Self:
+        """Give a shallow copy, as in peewee."""
+        self._dirty, self.__rel__  # noqa: B018
+        copy: Self = super().clone()  # type: ignore[misc]
+        return copy
 
     @classmethod
     def select(cls, *fields: Any) -> AioModelSelect[Self]:
@@ -143,22 +149,44 @@ class AioModel(peewee.Model):
     async def aio_create(cls, **data: Any) -> Self:
         """Make an object and insert it into the database.
 
+        If the model has an `aio_save` of its own, that is what inserts it. A `save` of
+        its own is for sync code, and is not called.
+
         Raises peewee.IntegrityError if it breaks a constraint.
         """
-        return await cls._aio_database().run_plan(operations.create, cls, data)
+        if cls.aio_save is AioModel.aio_save:
+            return await cls._aio_database().run_plan(operations.create, cls, data)
+        instance = cls(**data)
+        await instance.aio_save(force_insert=True)
+        return instance
 
     @classmethod
     async def aio_get_or_create(cls, **kwargs: Any) -> tuple[Self, bool]:
         """Get the object that has these values, or create it with them.
 
-        `defaults` is a dict of more values for an object that is created.
+        `defaults` is a dict of more values for an object that is created. An
+        `aio_create` or `aio_save` of the model's own is what creates it.
 
         The object, and whether it was created.
         """
         defaults = kwargs.pop("defaults", None)
-        return await cls._aio_database().run_in_transaction(
-            operations.get_or_create, cls, kwargs, defaults
-        )
+        database = cls._aio_database()
+        if cls.aio_save is AioModel.aio_save and _is_same(cls.aio_create, AioModel):
+            return await database.run_in_transaction(
+                operations.get_or_create, cls, kwargs, defaults
+            )
+        try:
+            return await database.run_plan(finding.get_exactly, cls, kwargs), False
+        except cls.DoesNotExist:
+            pass
+        try:
+            async with database.aio_atomic():
+                return await cls.aio_create(**{**kwargs, **(defaults or {})}), True
+        except peewee.IntegrityError as error:
+            try:
+                return await database.run_plan(finding.get_exactly, cls, kwargs), False
+            except cls.DoesNotExist:
+                raise error from error.__cause__
 
     async def aio_save(
         self, force_insert: bool = False, only: Iterable[Any] | None = None
@@ -304,6 +332,12 @@ class AioModel(peewee.Model):
 
 
 vouch_for(AioModel, AioModelSelect)
+
+
+def _is_same(method: Any, base: type) -> bool:
+    """Whether a class method is that of a base class."""
+    inherited = getattr(base, method.__name__)
+    return method.__func__ is inherited.__func__
 
 
 def _normalized(model: Any, data: Any, keywords: dict[str, Any]) -> Any:

@@ -91,10 +91,10 @@ def _save(
 def _insert(
     dialect: Dialect, instance: Any, key: Any, data: Mapping[str, Any]
 ) -> Work[int]:
-    meta = instance._meta
+    meta, before = instance._meta, instance.__data__.copy()
 
     def take_note(made: Any) -> int:
-        _note_saved(instance, data)
+        _note_saved(instance, data, before)
         has_key = meta.primary_key is not False and made is not None
         if has_key and (meta.auto_increment or key is None):
             instance._pk = made
@@ -106,21 +106,26 @@ def _insert(
 
 
 def _update(dialect: Dialect, instance: Any, data: Mapping[str, Any]) -> Work[int]:
+    before = instance.__data__.copy()
+
     def take_note(rows: int) -> int:
-        _note_saved(instance, data)
+        _note_saved(instance, data, before)
         return rows
 
     return then(row_writes.update(dialect, instance, data), take_note)
 
 
-def _note_saved(instance: Any, data: Mapping[str, Any]) -> None:
-    """Take note that values were written; what became another since is dirty.
+def _note_saved(instance: Any, names: Iterable[str], before: Mapping[str, Any]) -> None:
+    """Take note that fields were written; one that was assigned to meanwhile is dirty.
 
-    It may be clean by now: of two saves at once, the first one can have written it.
+    before: the values when they were about to be written.
+
+    Such a field need not be among the dirty ones still: another save may have written
+    the new value, and then this one has written the old one over it.
     """
     now, dirty = instance.__data__, instance._dirty
-    others = [name for name, value in data.items() if now.get(name) is not value]
-    dirty.difference_update(data)
+    others = [name for name in names if now.get(name) is not before.get(name)]
+    dirty.difference_update(names)
     dirty.update(others)
 
 

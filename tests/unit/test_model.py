@@ -94,6 +94,73 @@ def test_a_class_may_check_itself_when_it_is_made() -> None:
     assert AioModel.__rel__ is Author.__rel__ is None
 
 
+class Careful(AioModel):
+    """Saves in a way of its own."""
+
+    name: Any = peewee.CharField(unique=True)
+    age: Any = peewee.IntegerField(default=36)
+
+    async def aio_save(self, *args: Any, **options: Any) -> int | bool:
+        self.name = self.name.upper()
+        return await super().aio_save(*args, **options)
+
+
+class Proud(Careful):
+    """Creates in a way of its own, too."""
+
+    @classmethod
+    async def aio_create(cls, **data: Any) -> Any:
+        return await super().aio_create(**data | {"age": 99})
+
+
+@pytest.fixture
+def own_ways(memory: MemoryDatabase) -> Iterator[None]:
+    models = [Careful, Proud]
+    with memory.allow_sync(), memory.bind_ctx(models, False, False):
+        memory.create_tables(models)
+    with memory.bind_ctx(models, False, False):
+        yield
+
+
+@pytest.mark.usefixtures("own_ways")
+async def test_create_saves_as_the_model_does() -> None:
+    assert (await Careful.aio_create(name="ada")).name == "ADA"
+    assert (await Careful.aio_get(name="ADA")).age == 36
+    with pytest.raises(peewee.IntegrityError):
+        await Careful.aio_create(name="ada")
+
+
+@pytest.mark.usefixtures("own_ways")
+@pytest.mark.parametrize(("model", "age"), [(Careful, 7), (Proud, 99)])
+async def test_get_or_create_creates_as_the_model_does(model: Any, age: int) -> None:
+    made, is_new = await model.aio_get_or_create(name="ADA", defaults={"age": 7})
+    assert (made.name, made.age, is_new) == ("ADA", age, True)
+    found, is_new = await model.aio_get_or_create(name="ADA")
+    assert (found, is_new) == (made, False)
+    with pytest.raises(peewee.IntegrityError) as caught:
+        await model.aio_get_or_create(name="ada")
+    assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
+    assert await model.select().aio_count() == 1
+
+
+@pytest.mark.usefixtures("own_ways")
+async def test_what_somebody_else_created_meanwhile_is_got(
+    memory: MemoryDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await Careful.aio_create(name="ADA")
+    run_plan, asked = memory.run_plan, []
+
+    async def late(plan: Any, *args: Any) -> Any:
+        asked.append(plan)
+        if len(asked) == 1:
+            raise Careful.DoesNotExist
+        return await run_plan(plan, *args)
+
+    monkeypatch.setattr(memory, "run_plan", late)
+    found, is_new = await Careful.aio_get_or_create(name="ADA", defaults={"age": 7})
+    assert (found, found.age, is_new) == (made, 36, False)
+
+
 def names(rows: Any) -> list[str]:
     return [row.name for row in rows]
 
