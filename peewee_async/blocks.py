@@ -255,12 +255,14 @@ class ConnectionContext:
             )
         frame = self._sessions().frame if self._joins else None
         self._entered = True
-        if frame is None:
-            try:
+        try:
+            if frame is None:
                 frame = (await self._block.__aenter__())._frame
-            except BaseException:
-                self._entered = False
-                raise
+            else:
+                await frame.session.expose(frame.block)
+        except BaseException:
+            self._entered = False
+            raise
         return frame.session.connection.driver
 
     async def __aexit__(

@@ -14,12 +14,15 @@ class Statement(NamedTuple):
     params: the values for them, in order.
     limit: the number of rows that are wanted at most; None for all of them.
     cursor: a name under which the rows after these are kept, to be fetched.
+    with_next: the statement may be sent along with the next one. It is replied to at
+        once then, and what goes wrong with it is an error of that one.
     """
 
     sql: str
     params: tuple[Any, ...] = ()
     limit: int | None = None
     cursor: str | None = None
+    with_next: bool = False
 
 
 class Fetch(NamedTuple):
@@ -69,8 +72,8 @@ class Reply(NamedTuple):
     columns: the names of the columns; None if the statement gives no rows.
     rowcount: the number of rows that were written, as PEP 249 has it.
     lastrowid: the key made for an inserted row, where the driver tells it.
-    types: for each column the exact type of all its values but None, or None if the
-        driver does not vouch for one; None if it was not asked, as for few rows.
+    types: for each column the exact type of all its values but None, or None where the
+        driver does not vouch for one; None if there are few rows, or it cannot tell.
     """
 
     rows: Sequence[tuple[Any, ...]] = ()

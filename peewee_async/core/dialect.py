@@ -257,7 +257,9 @@ class Dialect:
         known, statements = self._begun
         if asked != known:
             commands = _BEGIN[self.family](self._with_defaults(options))
-            statements = [Statement(sql) for sql in commands]
+            # MySQL takes one statement at a time, and SQLite has no way to save.
+            goes_along = self.family is Family.POSTGRES
+            statements = [Statement(sql, with_next=goes_along) for sql in commands]
             self._begun = asked, statements
         return statements
 

@@ -7,18 +7,16 @@ from typing import Any
 
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiopg_addresses import with_addresses
+from peewee_async.io.aiopg_begin import Begin
 from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.aiopg_hstore import HStore, hstore_of
 from peewee_async.io.aiopg_rows import PORTION, rows_of
-from peewee_async.io.aiopg_types import types_of
+from peewee_async.io.aiopg_types import MANY, types_of
 from peewee_async.io.errors import driver_errors
 from peewee_async.io.sockets import Watch
 
 _name = attrgetter("name")
-
-# Above so many rows it pays to know what types they are of.
-MANY = 100
 
 
 async def connect(**options: Any) -> Connection:
@@ -41,6 +39,7 @@ class Connection:
         self._hstore = hstore
         self.server_version = driver.server_version
         self.session = self._raw.get_backend_pid()
+        self._begin = Begin(driver)
         self._cursors = Cursors(self.execute)
         self._gone = self.abandoned = False
 
@@ -54,6 +53,8 @@ class Connection:
 
     @property
     def status(self) -> Status:
+        if self._begin.sql is not None:
+            return Status.OPEN
         status = self.driver.transaction
         is_busy = status is Status.IDLE and self._cursors.busy
         return Status.BUSY if is_busy else status
@@ -64,19 +65,22 @@ class Connection:
         with driver_errors:
             if self.closed:
                 raise ConnectionError("it is closed already") from self.driver.failure
-            cursor = await self.driver.send(statement.sql, statement.params)
+            if statement.with_next:
+                self._begin.sql = statement.sql
+                return Reply()
+            send = self.driver.send if self._begin.sql is None else self._begin.send
+            cursor = await send(statement.sql, statement.params)
             description = cursor.description  # libpq has the whole reply by now
             if description is None:
                 return Reply((), None, cursor.rowcount)
             try:
                 limit, count = statement.limit, cursor.rowcount
-                types = types_of(cursor) if count > MANY else None
                 if count > PORTION or self._hstore is not None:
                     rows = await rows_of(cursor, limit, self._hstore)
                 else:
                     rows = cursor.fetchmany(count if limit is None else limit)
-                names = tuple(map(_name, description))
-                return Reply(rows, names, count, None, types)
+                types = types_of(cursor, rows) if count > MANY else None
+                return Reply(rows, tuple(map(_name, description)), count, None, types)
             finally:
                 cursor.close()  # else it keeps the rows until the next statement
 

@@ -11,9 +11,9 @@ import peewee
 import pytest
 from psycopg2 import extensions
 
-from peewee_async.io.aiopg import MANY
-from peewee_async.io.aiopg_types import types_of
+from peewee_async.io.aiopg_types import MANY, types_of
 from tests.integration.checks import only
+from tests.integration.conftest import MakeDatabase
 
 pytestmark = only("postgres")
 
@@ -38,7 +38,9 @@ async def test_values_are_of_the_types_that_are_vouched_for(
 ) -> None:
     async with database.aio_connection() as raw:
         cursor = await raw.send(f"SELECT {values} FROM {SOME}", ())
-        types, rows = types_of(cursor), cursor.fetchall()
+        rows = cursor.fetchall()
+        types = types_of(cursor, rows)
+    assert types is not None
     columns = list(zip(*rows, strict=True))
     for kind, column in zip(types, columns, strict=True):
         assert kind is None or {*map(type, column)} <= {kind, type(None)}
@@ -91,7 +93,32 @@ async def test_the_casts_of_a_cursor_come_first(database: Any, cast: Any) -> Non
     sql = f"SELECT i::int4, 'x' FROM {SOME}"
     async with database.aio_connection() as raw:
         cursor = await raw.send(sql, ())
-        assert (types_of(cursor), cursor.fetchone()) == ((int, str), (1, "x"))
+        rows = cursor.fetchall()
+        assert (types_of(cursor, rows), rows[0]) == ((int, str), (1, "x"))
         extensions.register_type(cast, cursor)
         assert await raw.send(sql, ()) is cursor
-        assert (types_of(cursor), cursor.fetchone()) == ((None, str), ("10", "x"))
+        rows = cursor.fetchall()
+        assert (types_of(cursor, rows), rows[0]) == ((None, str), ("10", "x"))
+
+
+async def test_a_cast_that_was_taken_back_meanwhile_is_noticed(
+    database: Any, cast: Any
+) -> None:
+    async with database.aio_connection() as raw:
+        extensions.register_type(cast)
+        cursor = await raw.send(f"SELECT nullif(i, 1)::int4, i::int8 FROM {SOME}", ())
+        extensions.register_type(extensions.INTEGER)
+        rows = cursor.fetchall()
+        assert rows[1] == ("20", 2)
+        assert types_of(cursor, rows) == (None, int)
+
+
+class Texts(extensions.cursor):  # type: ignore[misc]
+    def fetchmany(self, *args: Any) -> Any:
+        return [tuple(map(str, row)) for row in super().fetchmany(*args)]
+
+
+async def test_a_cursor_of_the_program_may_do_anything_to_its_rows(
+    make_database: MakeDatabase,
+) -> None:
+    assert await read(make_database(cursor_factory=Texts)) == PLAIN

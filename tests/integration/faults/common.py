@@ -31,7 +31,8 @@ LARGE = (
 )
 RUNNING = {
     "postgres": (
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%' "
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE '%%SELECT pg_sleep%%' "
+        "AND pid <> pg_backend_pid() "
         "AND state = 'active' AND datname = current_database()"
     ),
     "mysql": (

@@ -8,6 +8,7 @@ import peewee
 import pytest
 
 from peewee_async.core import finding
+from peewee_async.core.boundary import Statement
 from tests.unit.models import Post, User
 from tests.unit.script import Script
 from tests.unit.templates import CountingDialect, database_of, is_kept, sent
@@ -54,7 +55,7 @@ def test_related_models_by_keywords(dialect: CountingDialect) -> None:
     expected = Post.select().filter(author__name="bob").paginate(1, 1)
     database = dialect.database
     sql, params = expected.bind(database).sql()
-    assert sent(ask("bob")) == (sql, tuple(params), 1, None)
+    assert sent(ask("bob")) == Statement(sql, tuple(params), 1)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_other_ways_to_ask(
     sql, params = query.paginate(1, 1).bind(dialect.database).sql()
     for _ in range(4):
         work = finding.get(dialect, User, conditions, filters)
-        assert sent(work) == (sql, tuple(params), 1, None)
+        assert sent(work) == Statement(sql, tuple(params), 1)
 
 
 def test_queries_and_aliases(dialect: CountingDialect) -> None:
@@ -130,7 +131,7 @@ def test_a_row_that_has_exactly_these_values(dialect: CountingDialect) -> None:
         sql, params = query.paginate(1, 1).bind(dialect.database).sql()
         for _ in range(4):
             statement = sent(finding.get_exactly(dialect, User, values))
-            assert statement == (sql, tuple(params), 1, None)
+            assert statement == Statement(sql, tuple(params), 1)
 
 
 def test_a_select_of_the_models_own(dialect: CountingDialect) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from peewee_async.core import rows
-from peewee_async.core.boundary import Reply
+from peewee_async.core.boundary import Reply, Statement
 from peewee_async.core.execution import Plan
 from tests.unit.models import with_drivers
 from tests.unit.templates import (
@@ -167,7 +167,7 @@ def test_attributes_are_read_as_the_program_has_them() -> None:
 
     for batch in ([Doubled()] * 5, [Younger(value=1)] * 5):
         statement = sent(rows.insert(dialect, model, fields, batch))
-        assert statement == (*of_peewee(model, fields, batch), None, None)
+        assert statement == Statement(*of_peewee(model, fields, batch))
     own = Watched._meta.sorted_fields[1:]
     batch = [Watched(name="ada", value=1)] * 5
     assert "seen" in sent(rows.insert(dialect, Watched, own, batch)).params
