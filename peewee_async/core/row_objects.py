@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import keyword
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import peewee
@@ -164,12 +165,12 @@ def _makes_related_when_asked(model: Any) -> bool:
 
 def _copies_in_own_way(model: Any) -> bool:
     """Whether a program has taken over from the class that makes attributes late."""
-    for base in model.__mro__:
-        if isinstance(vars(base).get("_dirty"), Dirty):
-            return False
-        if not _COPYING.isdisjoint(vars(base)):
-            return True
-    return False
+    own = takewhile(lambda base: not _has_late(base), model.__mro__)
+    return any(not _COPYING.isdisjoint(vars(base)) for base in own)
+
+
+def _has_late(base: type) -> bool:
+    return isinstance(vars(base).get("_dirty"), Dirty)
 
 
 def is_stock(model: Any) -> bool:
