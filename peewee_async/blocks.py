@@ -255,14 +255,12 @@ class ConnectionContext:
             )
         frame = self._sessions().frame if self._joins else None
         self._entered = True
-        try:
-            if frame is None:
+        if frame is None:
+            try:
                 frame = (await self._block.__aenter__())._frame
-            else:
-                await frame.session.expose(frame.block)
-        except BaseException:
-            self._entered = False
-            raise
+            except BaseException:
+                self._entered = False
+                raise
         return frame.session.connection.driver
 
     async def __aexit__(

@@ -78,11 +78,12 @@ class Competitor(Base):
 
     async def blocks(self, keys: range) -> None:
         model = self.models.Entry
-        for key in keys:
-            async with self.database.aio_atomic():
-                entry = await model.aio_get(model.id == key)
-                entry.value += 1
-                await entry.aio_save()
+        async with self.database.aio_connection():
+            for key in keys:
+                async with self.database.aio_atomic():
+                    entry = await model.aio_get(model.id == key)
+                    entry.value += 1
+                    await entry.aio_save()
 
     async def facts(self, questions: list[tuple[int, int]]) -> Any:
         author, found = self.models.Author, []

@@ -14,15 +14,12 @@ class Statement(NamedTuple):
     params: the values for them, in order.
     limit: the number of rows that are wanted at most; None for all of them.
     cursor: a name under which the rows after these are kept, to be fetched.
-    with_next: the statement may be sent along with the next one. It is replied to at
-        once then, and what goes wrong with it is an error of that one.
     """
 
     sql: str
     params: tuple[Any, ...] = ()
     limit: int | None = None
     cursor: str | None = None
-    with_next: bool = False
 
 
 class Fetch(NamedTuple):

@@ -257,9 +257,7 @@ class Dialect:
         known, statements = self._begun
         if asked != known:
             commands = _BEGIN[self.family](self._with_defaults(options))
-            # MySQL takes one statement at a time, and SQLite has no way to save.
-            goes_along = self.family is Family.POSTGRES
-            statements = [Statement(sql, with_next=goes_along) for sql in commands]
+            statements = [Statement(sql) for sql in commands]
             self._begun = asked, statements
         return statements
 

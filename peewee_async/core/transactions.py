@@ -28,7 +28,6 @@ T = TypeVar("T")
 Callback = Callable[[], Any]
 
 _COMMIT, _ROLLBACK = Statement("COMMIT"), Statement("ROLLBACK")
-_NOTHING = Statement("SELECT 1")
 
 
 class Kind(Enum):
@@ -119,7 +118,7 @@ class Block:
 class Transactions:
     """The blocks that are open on one connection, the outermost first.
 
-    top: the innermost one. exposed: somebody has the driver's connection.
+    top: the innermost one.
     endings: the number of rollbacks and of commits that were, each of which may have
     ended cursors of PostgreSQL. cursors: the open ones that only end when they are
     given up, which the outermost block does for who forgets it.
@@ -133,7 +132,6 @@ class Transactions:
         "blocks",
         "cursors",
         "endings",
-        "exposed",
         "loss",
         "top",
     )
@@ -143,7 +141,6 @@ class Transactions:
         self._savepoints = 0
         self._named_cursors = 0
         self._aborted = False
-        self.exposed = False
         self.endings = 0
         self.cursors: list[str] = []
         self.blocks: list[Block] = []
@@ -157,14 +154,7 @@ class Transactions:
 
     def connection(self) -> Steps[Block]:
         """Open a block that keeps the connection, and is no transaction."""
-        self.exposed = True
         return self._open(Block(Kind.CONNECTION))
-
-    def expose(self) -> Steps[None]:
-        """Make ready for somebody who uses the driver's connection in a transaction."""
-        self.exposed = True
-        if self._dialect.family is Family.POSTGRES and self.depth and not self._aborted:
-            yield _NOTHING  # but its BEGIN, if that waits for a statement
 
     def open_cursor(self) -> str:
         """Make a name for a cursor that no other one of this connection has."""
@@ -197,19 +187,12 @@ class Transactions:
 
     def _open_outermost(self, options: TransactionOptions) -> Work[Block]:
         block = Block(Kind.TRANSACTION, options=options, outer=self.top)
-        commands = self._commands_of(options)
+        commands = self._dialect.begin(options)
         if len(commands) > 1:
             return self._open(block)
         if self.loss is not None:
             self.require_alive()
         return Plan(commands[0], lambda reply: self._begun(block))
-
-    def _commands_of(self, options: TransactionOptions) -> list[Statement]:
-        """Give what begins a transaction: at once where something may come between."""
-        commands = self._dialect.begin(options)
-        if self.exposed:
-            return [command._replace(with_next=False) for command in commands]
-        return commands
 
     def _begun(self, block: Block) -> Block:
         self.blocks.append(block)
@@ -296,7 +279,7 @@ class Transactions:
 
     def _begin(self, block: Block) -> list[Request]:
         if block.kind is Kind.TRANSACTION:
-            return [*self._commands_of(block.options)]
+            return [*self._dialect.begin(block.options)]
         if block.kind is Kind.SAVEPOINT:
             return [self._savepoint_command("SAVEPOINT", block)]
         return []

@@ -7,7 +7,6 @@ from typing import Any
 
 from peewee_async.core.boundary import Fetch, Reply, Statement, Status
 from peewee_async.io.aiopg_addresses import with_addresses
-from peewee_async.io.aiopg_begin import Begin
 from peewee_async.io.aiopg_cursors import Cursors
 from peewee_async.io.aiopg_driver import Driver
 from peewee_async.io.aiopg_hstore import HStore, hstore_of
@@ -39,7 +38,6 @@ class Connection:
         self._hstore = hstore
         self.server_version = driver.server_version
         self.session = self._raw.get_backend_pid()
-        self._begin = Begin(driver)
         self._cursors = Cursors(self.execute)
         self._gone = self.abandoned = False
 
@@ -53,8 +51,6 @@ class Connection:
 
     @property
     def status(self) -> Status:
-        if self._begin.sql is not None:
-            return Status.OPEN
         status = self.driver.transaction
         is_busy = status is Status.IDLE and self._cursors.busy
         return Status.BUSY if is_busy else status
@@ -65,11 +61,7 @@ class Connection:
         with driver_errors:
             if self.closed:
                 raise ConnectionError("it is closed already") from self.driver.failure
-            if statement.with_next:
-                self._begin.sql = statement.sql
-                return Reply()
-            send = self.driver.send if self._begin.sql is None else self._begin.send
-            cursor = await send(statement.sql, statement.params)
+            cursor = await self.driver.send(statement.sql, statement.params)
             description = cursor.description  # libpq has the whole reply by now
             if description is None:
                 return Reply((), None, cursor.rowcount)

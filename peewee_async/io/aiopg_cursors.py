@@ -27,7 +27,7 @@ class Cursors:
 
         hold: keep them outside of a transaction, which the server makes a copy for.
         """
-        sql, params, limit, name, _ = statement
+        sql, params, limit, name = statement
         kind = "NO SCROLL CURSOR WITH HOLD" if hold else "NO SCROLL CURSOR"
         await self._send(Statement(f"DECLARE {name} {kind} FOR {sql}", params))
         if hold:

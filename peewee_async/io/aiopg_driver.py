@@ -60,13 +60,11 @@ class Driver(aiopg.Connection):
     def __del__(self) -> None:
         """Do nothing: the pool closes, and a forked process must not."""
 
-    async def send(self, sql: str, params: tuple[Any, ...], before: str = "") -> Any:
+    async def send(self, sql: str, params: tuple[Any, ...]) -> Any:
         """Send a statement and wait for the reply: a cursor of psycopg2 that has it.
 
         The next statement may be sent by the same cursor unless it is closed. aiopg's
         own costs more than the rest of a short statement.
-
-        before: the text of other statements, to be sent in the same message.
         """
         if self._strings == "off":
             self.require_quoting()
@@ -75,8 +73,7 @@ class Driver(aiopg.Connection):
             cursor = self._cursor_kept = self._conn.cursor()
         waiter = self._create_waiter("send")
         try:
-            text, left = with_plain_values(sql, params)
-            cursor.execute(before + text if before else text, left)
+            cursor.execute(*with_plain_values(sql, params))
             await self._poll(waiter, None)
         finally:
             self._waiter = None

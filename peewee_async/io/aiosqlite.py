@@ -62,7 +62,7 @@ class Connection:
             return reply
 
     def _run(self, statement: Statement) -> Reply:
-        sql, params, limit, name, _ = statement
+        sql, params, limit, name = statement
         self._require_open()
         self._cursors.set_aside()
         cursor = self._raw.execute(sql, params)

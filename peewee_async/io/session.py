@@ -99,14 +99,6 @@ class Session:
             refused = isinstance(error, peewee.DatabaseError)
             self.transactions.observe(connection.status, refused, cause)
 
-    def expose(self, block: Block) -> Coroutine[Any, Any, None]:
-        """Make ready for somebody who uses the driver's connection in a block."""
-        return self.run(block, self._expose)
-
-    def _expose(self, transactions: Transactions) -> Work[None]:
-        transactions.observe(self.connection.status)
-        return transactions.expose()
-
     def commit(
         self, block: Block, begin: bool = False
     ) -> Coroutine[Any, Any, list[Callback]]:

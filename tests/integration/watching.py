@@ -52,8 +52,7 @@ LONG = {
 }
 RUNNING = {
     "postgres": (
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE '%%SELECT pg_sleep%%' "
-        "AND pid <> pg_backend_pid() "
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%' "
         "AND state = 'active' AND datname = current_database()"
     ),
     "mysql": (

@@ -25,18 +25,8 @@ class Script:
         self.waiting = self.execution.start()
         self._columns = columns
 
-    def sends(
-        self,
-        sql: str,
-        *params: Any,
-        limit: int | None = None,
-        with_next: bool | None = None,
-    ) -> Self:
-        """Check what is sent; by default, whether at once or not."""
-        sent = self.waiting
-        if with_next is None and isinstance(sent, Statement):
-            with_next = sent.with_next
-        assert sent == Statement(sql, params, limit, with_next=bool(with_next))
+    def sends(self, sql: str, *params: Any, limit: int | None = None) -> Self:
+        assert self.waiting == Statement(sql, params, limit)
         return self
 
     def opens(self, cursor: str, sql: str, *params: Any, limit: int) -> Self:

@@ -192,20 +192,20 @@ async def scalar(program: Program) -> None:
     await program.objects.scalar(Author.select(Author.name))
 
 
-@calls(ours=106, peewees=0)
+@calls(ours=105, peewees=0)
 async def block(program: Program) -> None:
     async with program.objects.atomic():
         pass
 
 
-@calls(ours=148, peewees=0)
+@calls(ours=147, peewees=0)
 async def block_of_two(program: Program) -> None:
     async with program.objects.atomic():
         await program.database.send("SELECT 1")
         await program.database.send("SELECT 1")
 
 
-@calls(ours=210, peewees=0)
+@calls(ours=209, peewees=0)
 async def nested_block(program: Program) -> None:
     async with program.objects.atomic(), program.objects.atomic():
         pass

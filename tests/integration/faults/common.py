@@ -31,8 +31,7 @@ LARGE = (
 )
 RUNNING = {
     "postgres": (
-        "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE '%%SELECT pg_sleep%%' "
-        "AND pid <> pg_backend_pid() "
+        "SELECT COUNT(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%%' "
         "AND state = 'active' AND datname = current_database()"
     ),
     "mysql": (

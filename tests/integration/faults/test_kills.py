@@ -47,8 +47,7 @@ ALIVE = {
 STOP = {
     "postgres": (
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid() "
-        "AND query LIKE '%%SELECT pg_sleep%%'"
+        "WHERE datname = current_database() AND query LIKE 'SELECT pg_sleep%%'"
     ),
     "mysql": "SELECT id FROM information_schema.processlist "
     "WHERE info LIKE 'SELECT SLEEP%%' AND db = DATABASE()",

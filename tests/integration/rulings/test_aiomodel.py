@@ -645,7 +645,7 @@ async def test_ruling_26_a_query_that_the_server_stops_is_no_cancellation(
     task = asyncio.create_task(objects.execute(sleep(backend, 60)))
     stop = (
         "SELECT pg_cancel_backend(pid) FROM pg_stat_activity "
-        "WHERE pid = %s AND state = 'active' AND query LIKE '%%SELECT pg_sleep%%'"
+        "WHERE pid = %s AND state = 'active' AND query LIKE 'SELECT pg_sleep%%'"
     )
     await until(lambda: sync.execute_sql(stop, (number,)).fetchall())
     with pytest.raises(peewee.OperationalError) as caught:

@@ -6,7 +6,7 @@ from peewee_async.core.boundary import Fetch, Pause, Reply, Statement, Status
 
 
 def test_a_statement_needs_only_its_text() -> None:
-    assert Statement("BEGIN") == Statement("BEGIN", (), None, None, False)
+    assert Statement("BEGIN") == Statement("BEGIN", (), None, None)
 
 
 def test_statements_are_equal_by_all_that_is_sent() -> None:

@@ -77,48 +77,6 @@ def test_a_transaction_begins_and_commits(dialect: Dialect, begin: str) -> None:
     assert (block.state, block.ended, transactions.depth) == (State.COMMITTED, True, 0)
 
 
-@pytest.mark.parametrize(
-    ("dialect", "goes_along"), [(POSTGRES, True), (MYSQL, False), (SQLITE, False)]
-)
-def test_begin_goes_along_with_the_next_statement_where_it_can(
-    dialect: Dialect, goes_along: bool
-) -> None:
-    sql = dialect.begin()[0].sql
-    transactions = Transactions(dialect)
-    opening = Script(transactions.transaction())
-    block = opening.sends(sql, with_next=goes_along).writes().result
-    again = Script(transactions.commit(block, begin=True)).sends("COMMIT").writes()
-    again.sends(sql, with_next=goes_along).writes()
-    ending = Script(transactions.commit(block)).sends("COMMIT", with_next=False)
-    assert ending.writes().result == []
-
-
-def test_begin_is_sent_at_once_where_somebody_has_the_drivers_connection() -> None:
-    transactions = Transactions(POSTGRES)
-    kept(transactions)
-    opening = Script(transactions.atomic()).sends("BEGIN", with_next=False)
-    block = opening.writes().result
-    again = Script(transactions.rollback(block, begin=True)).sends("ROLLBACK").writes()
-    again.sends("BEGIN", with_next=False).writes()
-
-
-def test_who_gets_the_drivers_connection_gets_it_after_the_begin() -> None:
-    transactions = Transactions(POSTGRES)
-    block = Script(transactions.atomic()).sends("BEGIN", with_next=True).writes().result
-    assert Script(transactions.expose()).sends("SELECT 1").gets((1,)).result is None
-    again = Script(transactions.commit(block, begin=True)).sends("COMMIT").writes()
-    again.sends("BEGIN", with_next=False).writes()
-    transactions.observe(Status.ABORTED, failed=True)
-    assert Script(transactions.expose()).result is None, "it was sent before that"
-
-
-@pytest.mark.parametrize("dialect", [MYSQL, SQLITE])
-def test_elsewhere_nothing_waits_to_be_sent(dialect: Dialect) -> None:
-    transactions = Transactions(dialect)
-    done(transactions.atomic())
-    assert Script(transactions.expose()).result is None
-
-
 def kept(transactions: Transactions) -> Block:
     block: Block = Script(transactions.connection()).result
     return block
