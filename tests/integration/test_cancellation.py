@@ -413,7 +413,7 @@ SHORT = {
     "postgres": "SET LOCAL statement_timeout = 50",
     "mysql": "SET max_statement_time = 0.05",
 }
-# Of MariaDB's SLEEP it has happened that it gave a row instead of the error.
+# With MariaDB's SLEEP this has been seen to end without an error, once.
 COLLATIONS = [f"information_schema.collations AS c{number}" for number in range(5)]
 UNDER_WAY = {
     "postgres": "SELECT pg_sleep(60)",
