@@ -115,6 +115,9 @@ class WrappedRows:
     """Makes the objects of a query from replies to it as peewee does.
 
     wrap: makes peewee's wrapper over a cursor.
+
+    Call it with a reply, and perhaps a list to put the objects into: one that has those
+    before an error.
     """
 
     __slots__ = ("_wrap",)
@@ -122,8 +125,10 @@ class WrappedRows:
     def __init__(self, wrap: Callable[[ReplyCursor], Any]) -> None:
         self._wrap = wrap
 
-    def __call__(self, reply: Reply) -> list[Any]:
-        return list(self._iterator(reply))
+    def __call__(self, reply: Reply, made: list[Any] | None = None) -> list[Any]:
+        made = [] if made is None else made
+        made += self._iterator(reply)
+        return made
 
     def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
         """Make the objects of many rows, some at a time; those before an error, too."""
@@ -140,17 +145,16 @@ class WrappedRows:
                 return
             yield made
 
-    def read_into(self, reply: Reply, made: list[Any]) -> None:
-        """Make the objects one after the other."""
-        made += self._iterator(reply)
-
     def _iterator(self, reply: Reply) -> Iterator[Any]:
         rows: Iterator[Any] = self._wrap(ReplyCursor(reply)).iterator()
         return rows
 
 
 class ShapedRows:
-    """Makes the objects of a query from replies to it, or to any of its shape."""
+    """Makes the objects of a query from replies to it, or to any of its shape.
+
+    Call it as `WrappedRows`.
+    """
 
     __slots__ = ("_by_wrapper", "_known_shape", "_ready", "_wrapper")
 
@@ -160,13 +164,13 @@ class ShapedRows:
         self._known_shape: Shape | None = None
         self._ready: tuple[Any, Any, Any, Any] = (Ellipsis, None, None, None)
 
-    def __call__(self, reply: Reply) -> list[Any]:
-        made: list[Any] = []
+    def __call__(self, reply: Reply, made: list[Any] | None = None) -> list[Any]:
+        made = [] if made is None else made
         columns, types, read, extras = self._ready
         is_ready = columns == reply.columns and types == reply.types
-        if not (is_ready and read(reply.rows, extras, made)):
-            self._read_into(reply, made)
-        return made
+        if is_ready and read(reply.rows, extras, made):
+            return made
+        return self._anew(reply, made) if reply.rows else made
 
     def portions(self, reply: Reply, size: int = PORTION) -> Iterator[list[Any]]:
         """Make the objects of many rows, some at a time; those before an error, too."""
@@ -176,25 +180,21 @@ class ShapedRows:
         for rows in _taken(reply.rows, size):
             made: list[Any] = []
             try:
-                self._read_into(reply._replace(rows=rows), made)
+                self(reply._replace(rows=rows), made)
             except Exception:
                 if made:
                     yield made
                 raise
             yield made
 
-    def _read_into(self, reply: Reply, made: list[Any]) -> None:
-        columns, types, read, extras = self._ready
-        is_ready = columns == reply.columns and types == reply.types
-        if is_ready and read(reply.rows, extras, made):
-            return
-        if reply.rows and self._is_ready(reply):
+    def _anew(self, reply: Reply, made: list[Any]) -> list[Any]:
+        if self._is_ready(reply):
             *_, read, extras = self._ready
             if read(reply.rows, extras, made):
-                return
+                return made
             # What it relies on has changed.
             self._shapes().known.drop(self._key(reply))
-        self._by_wrapper.read_into(reply, made)
+        return self._by_wrapper(reply, made)
 
     def _is_ready(self, reply: Reply) -> bool:
         """Find or make the function for the rows; there may be none."""
