@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 import peewee
 
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 else:
     # What refuses `user.delete()` is newer than the oldest peewee that will do.
     classmethod_only = getattr(peewee, "classmethod_only", classmethod)
+
+
+M = TypeVar("M", bound="AioModel")
 
 
 class AioModel(peewee.Model):
@@ -67,12 +70,12 @@ class AioModel(peewee.Model):
 
     def __getstate__(self) -> Any:
         """Give the state for copies and pickles: all that peewee's own objects have."""
-        self._dirty, self.__rel__  # noqa: B018 - now they are made, if they were not
+        _complete(self)
         return super().__getstate__()
 
     def clone(self) -> Self:
         """Give a shallow copy, as in peewee."""
-        self._dirty, self.__rel__  # noqa: B018
+        _complete(self)
         copy: Self = super().clone()  # type: ignore[misc]
         return copy
 
@@ -171,22 +174,11 @@ class AioModel(peewee.Model):
         """
         defaults = kwargs.pop("defaults", None)
         database = cls._aio_database()
-        if cls.aio_save is AioModel.aio_save and _is_same(cls.aio_create, AioModel):
-            return await database.run_in_transaction(
-                operations.get_or_create, cls, kwargs, defaults
-            )
-        try:
-            return await database.run_plan(finding.get_exactly, cls, kwargs), False
-        except cls.DoesNotExist:
-            pass
-        try:
-            async with database.aio_atomic():
-                return await cls.aio_create(**{**kwargs, **(defaults or {})}), True
-        except peewee.IntegrityError as error:
-            try:
-                return await database.run_plan(finding.get_exactly, cls, kwargs), False
-            except cls.DoesNotExist:
-                raise error from error.__cause__
+        if _creates_in_own_way(cls):
+            return await _get_or_create(database, cls, kwargs, defaults or {})
+        return await database.run_in_transaction(
+            operations.get_or_create, cls, kwargs, defaults
+        )
 
     async def aio_save(
         self, force_insert: bool = False, only: Iterable[Any] | None = None
@@ -334,10 +326,41 @@ class AioModel(peewee.Model):
 vouch_for(AioModel, AioModelSelect)
 
 
-def _is_same(method: Any, base: type) -> bool:
-    """Whether a class method is that of a base class."""
-    inherited = getattr(base, method.__name__)
-    return method.__func__ is inherited.__func__
+def _complete(instance: AioModel) -> None:
+    """Have the attributes of an object made that are made when asked for."""
+    for name in ("_dirty", "__rel__"):
+        getattr(instance, name)
+
+
+def _creates_in_own_way(model: Any) -> bool:
+    """Whether a program has overridden what makes a new row of a model."""
+    own = model.aio_save, model.aio_create.__func__
+    ours: Any = AioModel.aio_create
+    return own != (AioModel.aio_save, ours.__func__)
+
+
+async def _get_or_create(
+    database: AioDatabase,
+    model: type[M],
+    lookup: dict[str, Any],
+    defaults: dict[str, Any],
+) -> tuple[M, bool]:
+    """Do what `operations.get_or_create` does, with the model's own `aio_create`.
+
+    That is a coroutine of the program's, which no plan can have in it.
+    """
+    try:
+        return await database.run_plan(finding.get_exactly, model, lookup), False
+    except peewee.DoesNotExist:
+        pass
+    try:
+        async with database.aio_atomic():
+            return await model.aio_create(**{**lookup, **defaults}), True
+    except peewee.IntegrityError as error:
+        try:
+            return await database.run_plan(finding.get_exactly, model, lookup), False
+        except peewee.DoesNotExist:
+            raise error from error.__cause__
 
 
 def _normalized(model: Any, data: Any, keywords: dict[str, Any]) -> Any:
