@@ -58,9 +58,8 @@ class Packets(aiomysql.Connection):  # type: ignore[misc]
             if not for_data:
                 await asyncio.sleep(0)
             elif not (reader._buffer or reader._eof or reader._exception):
-                with suppress(
-                    OSError
-                ):  # what is read next tells of it, in better words
+                # What is read next tells of an error, in better words.
+                with suppress(OSError):
                     await reader._wait_for_data("_read_packet")
         except asyncio.CancelledError:
             self._close_on_cancel()

@@ -84,7 +84,6 @@ def test_values_of_a_type_that_the_driver_vouches_for_are_not_looked_at() -> Non
 
 def test_without_a_type_of_its_own_a_field_converts_whatever_is_vouched_for() -> None:
     class Plain(peewee.Model):
-        key: Any = peewee.IdentityField()
         stamp: Any = peewee.TimestampField()
 
     vouched = field(Plain.stamp)._replace(made=int)
